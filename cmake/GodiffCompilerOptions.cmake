@@ -1,0 +1,35 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# godiff::options: what all targets of the project are compiled with, and the precompiled header.
+#
+# No -march=native and no -ffast-math: the same binary must give the same bits on every machine,
+# and the hot loops choose their instruction set at run time.
+
+add_library(godiff_options INTERFACE)
+add_library(godiff::options ALIAS godiff_options)
+target_compile_options(godiff_options INTERFACE -fPIC -Wall -Wextra)
+if(GODIFF_WARNINGS_AS_ERRORS)
+  target_compile_options(godiff_options INTERFACE -Werror)
+endif()
+if(GODIFF_ENABLE_SANITIZERS)
+  set(_sanitize -fsanitize=address,undefined -fno-sanitize-recover=undefined
+                -fno-omit-frame-pointer)
+  target_compile_options(godiff_options INTERFACE ${_sanitize})
+  target_link_options(godiff_options INTERFACE ${_sanitize})
+endif()
+
+# <torch/torch.h> takes most of the compile time of a file, so it is compiled once and shared. No
+# source may rely on it: each includes what it uses, and GODIFF_ENABLE_PCH=OFF must build as well.
+if(GODIFF_ENABLE_PCH)
+  file(WRITE "${CMAKE_BINARY_DIR}/godiff_pch.cpp.in" "// Carrier of the precompiled header.\n")
+  configure_file("${CMAKE_BINARY_DIR}/godiff_pch.cpp.in" "${CMAKE_BINARY_DIR}/godiff_pch.cpp" COPYONLY)
+  add_library(godiff_pch OBJECT "${CMAKE_BINARY_DIR}/godiff_pch.cpp")
+  target_link_libraries(godiff_pch PRIVATE godiff::options godiff::torch)
+  target_precompile_headers(godiff_pch PRIVATE <torch/torch.h>)
+endif()
+
+# Lets TARGET use the precompiled LibTorch header. Its flags must equal those of godiff::options.
+function(godiff_use_pch target)
+  if(TARGET godiff_pch)
+    target_precompile_headers(${target} REUSE_FROM godiff_pch)
+  endif()
+endfunction()
