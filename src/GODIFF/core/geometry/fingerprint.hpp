@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <utility>
+#include <vector>
+
+#include "core/geometry/system.hpp"
+
+namespace godiff {
+
+/// Largest difference of two eigenvalues of one structure class (method section 19).
+constexpr double FINGERPRINT_TOLERANCE = 5e-4;
+
+/// Sorted eigenvalues of the bond graph of the mobile atoms (method section 19).
+using Fingerprint = std::vector<double>;
+
+/// The bonds between the mobile atoms: [n_mobile*n_mobile] row-major, 1 where both atoms keep the
+/// bond after the mid-plane test, else 0. mobile [3*n_mobile] Angstrom.
+std::vector<char> bond_matrix(const System &system, const Positions &mobile);
+
+/// Eigenvalues, ascending, of bond matrix plus atomic numbers on the diagonal [n_mobile].
+/// It does not change with translation, rotation, or an exchange of atoms of one element.
+/// Throws godiff::Error when a position is not finite.
+Fingerprint fingerprint(const System &system, const Positions &mobile);
+
+/// Largest difference of two eigenvalues of equal rank; infinity when the sizes differ.
+double fingerprint_distance(const Fingerprint &a, const Fingerprint &b);
+
+/// Numbers the classes of structures: those whose fingerprints agree within a tolerance.
+class ClassRegistry {
+public:
+  explicit ClassRegistry(double tolerance = FINGERPRINT_TOLERANCE) : tolerance_(tolerance) {}
+  /// Restores a registry: class k gets representatives[k].
+  explicit ClassRegistry(const std::vector<Fingerprint> &representatives,
+                         double tolerance = FINGERPRINT_TOLERANCE);
+
+  /// The lowest class whose representative is within the tolerance; if there is none, a new class,
+  /// represented by this fingerprint. Classes count from 0 in the order of their appearance.
+  int classify(const Fingerprint &fingerprint);
+  /// As classify() without making a class: -1 when there is none.
+  int find(const Fingerprint &fingerprint) const;
+  /// One fingerprint per class, by class number.
+  const std::vector<Fingerprint> &representatives() const { return representatives_; }
+  /// Number of classes.
+  int size() const { return static_cast<int>(representatives_.size()); }
+
+private:
+  void add(const Fingerprint &fingerprint);
+
+  double tolerance_;
+  std::vector<Fingerprint> representatives_;
+  // Class numbers by size and a weighted sum of the eigenvalues with weights that add up to 1 in
+  // magnitude: fingerprints within the tolerance have sums within the tolerance.
+  std::multimap<std::pair<std::size_t, double>, int> by_sum_;
+};
+
+}  // namespace godiff

@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "core/io/atomic_file.hpp"
+
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <exception>
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "core/base/error.hpp"
+#include "core/io/file_descriptor.hpp"
+
+namespace godiff {
+
+namespace {
+
+constexpr int NAME_TRIES = 100;
+constexpr std::size_t PROBE_BYTES = 4096;  // one block: enough to meet a full disk
+
+// A name no other process writes to, so that two runs with one prefix never mix their bytes.
+FileDescriptor open_temporary(const std::string &path, std::string &name) {
+  for (int k = 0;; ++k) {
+    name = path + ".tmp." + std::to_string(getpid()) + "." + std::to_string(k);
+    FileDescriptor file(open(name.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666));
+    if (file.is_open() || errno != EEXIST || k == NAME_TRIES)
+      return file;
+  }
+}
+
+// Makes the new directory entry survive a power failure. Some file systems cannot sync a folder;
+// the file itself is safe there, so that is no failure.
+void sync_folder(const std::string &path) {
+  const auto slash = path.rfind('/');
+  const std::string folder = slash == std::string::npos ? "." : path.substr(0, slash + 1);
+  FileDescriptor handle(open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (handle.is_open())
+    fsync(handle.get());
+}
+
+// Some file systems (FUSE) have no fsync; the bytes are as safe there as they can be.
+bool sync_file(const FileDescriptor &file) {
+  return fsync(file.get()) == 0 || errno == EINVAL || errno == ENOSYS || errno == ENOTSUP;
+}
+
+}  // namespace
+
+void write_atomically(const std::string &path, std::string_view bytes) {
+  std::string name;
+  FileDescriptor file = open_temporary(path, name);
+  if (!file.is_open())
+    throw Error("cannot create " + path + ": " + std::strerror(errno));
+  const bool written = write_all(file.get(), bytes) == bytes.size() && sync_file(file);
+  // close() reports what a network file system found out late.
+  if (!written || !file.close() || std::rename(name.c_str(), path.c_str()) != 0) {
+    const int reason = errno;
+    unlink(name.c_str());
+    throw Error("cannot write " + path + ": " + std::strerror(reason));
+  }
+  sync_folder(path);
+}
+
+void check_writable(const std::string &prefix) {
+  std::string name;
+  FileDescriptor file = open_temporary(prefix, name);
+  if (!file.is_open())
+    throw Error("cannot create files that begin with '" + prefix + "': " + std::strerror(errno));
+  const std::string probe(PROBE_BYTES, '\n');
+  const bool written = write_all(file.get(), probe) == probe.size() && sync_file(file);
+  const bool kept = written && file.close();
+  const int reason = errno;
+  unlink(name.c_str());
+  if (!kept)
+    throw Error("cannot write files that begin with '" + prefix + "': " + std::strerror(reason));
+}
+
+std::string read_file(const std::string &path) {
+  FileDescriptor file(open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!file.is_open())
+    throw Error("cannot open " + path + ": " + std::strerror(errno));
+  struct stat status;
+  if (fstat(file.get(), &status) != 0)
+    throw Error("cannot read " + path + ": " + std::strerror(errno));
+  if (!S_ISREG(status.st_mode))
+    throw Error("cannot read " + path + ": not a regular file");
+  std::string bytes;
+  try {
+    bytes.resize(static_cast<std::size_t>(status.st_size));
+  } catch (const std::exception &) {
+    throw Error("cannot read " + path + ": its " + std::to_string(status.st_size) +
+                " bytes do not fit into memory");
+  }
+  std::size_t done = 0;
+  while (done < bytes.size()) {
+    const ssize_t n = read(file.get(), &bytes[done], bytes.size() - done);
+    if (n < 0 && errno == EINTR)
+      continue;
+    if (n < 0)
+      throw Error("cannot read " + path + ": " + std::strerror(errno));
+    if (n == 0)
+      break;  // cut while we read it: what is there is returned
+    done += static_cast<std::size_t>(n);
+  }
+  bytes.resize(done);
+  return bytes;
+}
+
+}  // namespace godiff
