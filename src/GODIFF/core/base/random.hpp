@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#pragma once
+
+#include <cstdint>
+
+#include <ATen/core/PhiloxRNGEngine.h>
+
+namespace godiff {
+
+/// What a random number is for; part of the key, so that streams of different purpose never meet.
+/// The numeric values are part of the restart contract: append, never renumber.
+enum class Purpose : std::uint32_t {
+  INIT = 1,
+  PRIOR = 2,
+  REVERSE_NOISE = 3,
+  TRAINING_TIME = 4,
+  TRAINING_NOISE = 5,
+  SPLIT = 6,
+  SHUFFLE = 7,
+  KEYS = 8,
+  VALIDATION_TIME = 9,
+  VALIDATION_NOISE = 10,
+  FORCE_SPLIT = 11,
+  FORCE_SHUFFLE = 12,
+};
+
+/// Counter-based random numbers (Philox4x32-10, method section 14): the sequence depends only on
+/// (seed, purpose, stage, item, step), never on call order, batch split, threads or ranks.
+/// All draws are made in float64 and cast by the caller.
+class RandomStream {
+ public:
+  /// stage, item (candidate, optimiser step, ...) and step (diffusion step, structure in the batch)
+  /// count from 0; step must stay below 2^32 and one stream yields at most 2^18 numbers.
+  RandomStream(std::uint64_t seed, Purpose purpose, std::uint32_t stage = 0, std::uint32_t item = 0,
+               std::uint32_t step = 0);
+
+  /// Uniform on the open interval (0,1), 52 random bits.
+  double uniform();
+  /// Standard normal by Box-Muller (two uniforms give two normals).
+  double normal();
+  /// Uniform integer in [0, bound), bound > 0.
+  std::uint32_t below(std::uint32_t bound);
+
+ private:
+  at::Philox4_32 engine_;
+  double spare_ = 0.0;
+  bool has_spare_ = false;
+};
+
+}    // namespace godiff

@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "core/diffusion/sampler.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+#include <ATen/Functions.h>
+
+#include "core/base/random.hpp"
+#include "core/diffusion/guidance.hpp"
+#include "core/diffusion/truncated_normal.hpp"
+
+namespace godiff {
+
+namespace {
+
+constexpr double EXTRA_STEP = 0.1;       // step of the relaxation after the last reverse step
+constexpr double EXTRA_FORCE = 0.05;     // eV/Angstrom, its stop criterion
+
+// max_i |F_i| over the mobile atoms of every structure.
+std::vector<double> largest_forces(const at::Tensor &forces, std::int64_t n_mobile)
+{
+  const at::Tensor mobile = forces.narrow(1, forces.size(1) - n_mobile, n_mobile);
+  const at::Tensor largest =
+      mobile.to(at::kCPU, at::kDouble).square().sum(2).sqrt().amax({1}).contiguous();
+  const double *p = largest.const_data_ptr<double>();
+  return {p, p + largest.numel()};
+}
+
+}    // namespace
+
+Schedule make_schedule(const Settings &settings)
+{
+  Schedule schedule;
+  schedule.g2_legacy = settings.g2_legacy;
+  return schedule;
+}
+
+Sampler::Sampler(const System &system, const Settings &settings) :
+    system_(system), settings_(settings), schedule_(make_schedule(settings)),
+    times_(reverse_times(settings.sample_steps, settings.sample_eps))
+{
+}
+
+at::Tensor Sampler::prior(const SampleRequest &request) const
+{
+  at::Tensor x = at::empty({request.count, system_.n_mobile, 3}, at::kDouble);
+  double *p = x.data_ptr<double>();
+  for (std::int64_t c = 0; c < request.count; ++c) {
+    RandomStream random(settings_.seed, Purpose::PRIOR, static_cast<std::uint32_t>(request.stage),
+                        static_cast<std::uint32_t>(request.first + c));
+    for (std::int64_t i = 0; i < system_.n_mobile; ++i, p += 3) {
+      const double f1 = random.uniform(), f2 = random.uniform(), f3 = random.uniform();
+      const Vec3 r = system_.cell.cartesian({f1, f2, 0.0});
+      p[0] = r[0];
+      p[1] = r[1];
+      p[2] = system_.z_lo + f3 * (system_.z_hi - system_.z_lo);
+    }
+  }
+  return x;
+}
+
+at::Tensor Sampler::finite(const at::Tensor &score)
+{
+  at::Tensor s = score.to(at::kCPU, at::kDouble).contiguous();
+  double *p = s.data_ptr<double>();
+  for (std::int64_t i = 0; i < s.numel(); i += 3) {
+    if (std::isfinite(p[i]) && std::isfinite(p[i + 1]) && std::isfinite(p[i + 2])) continue;
+    p[i] = p[i + 1] = p[i + 2] = 0.0;
+    ++non_finite_;
+  }
+  return s;
+}
+
+at::Tensor Sampler::step(const SampleRequest &request, const at::Tensor &x,
+                         const at::Tensor &score, int i) const
+{
+  const double t = times_[i], dt = times_[0] - times_[1];
+  const double g2 = schedule_.g2(t);
+  const bool last = i + 1 == static_cast<int>(times_.size());
+  const double drift =
+      dt * g2 * (settings_.score_scale == ScoreScale::RESCALED ? schedule_.std(t) : 1.0);
+  const double sigma = std::sqrt(dt * g2);
+  at::Tensor next = at::empty_like(x);
+  const double *from = x.const_data_ptr<double>();
+  const double *s = score.const_data_ptr<double>();
+  double *to = next.data_ptr<double>();
+  const std::int64_t per_structure = 3 * system_.n_mobile;
+  for (std::int64_t g = 0; g < x.size(0); ++g) {
+    RandomStream random(settings_.seed, Purpose::REVERSE_NOISE,
+                        static_cast<std::uint32_t>(request.stage),
+                        static_cast<std::uint32_t>(request.first + g),
+                        static_cast<std::uint32_t>(i));
+    for (std::int64_t k = g * per_structure; k < (g + 1) * per_structure; ++k) {
+      const double mean = from[k] + drift * s[k];
+      if (k % 3 != 2)
+        to[k] = last ? mean : mean + sigma * random.normal();
+      else if (last)
+        to[k] = std::clamp(mean, system_.z_lo, system_.z_hi);
+      else
+        to[k] = truncated_normal(mean, sigma, system_.z_lo, system_.z_hi,
+                                 clip_probability(random.uniform()));
+    }
+  }
+  return next;
+}
+
+void Sampler::wrap(at::Tensor &x) const
+{
+  double *p = x.data_ptr<double>();
+  for (std::int64_t k = 0; k < x.numel(); k += 3) {
+    const Vec3 r = system_.cell.wrap({p[k], p[k + 1], p[k + 2]});
+    std::copy(r.begin(), r.end(), p + k);
+  }
+}
+
+at::Tensor Sampler::reverse(const SampleRequest &request, const ScoreFunction &score,
+                            const ForceFunction &forces,
+                            const std::function<bool(std::int64_t, std::int64_t)> &tick)
+{
+  at::Tensor x = prior(request);
+  const bool guided = request.guide > 0.0;
+  Settings guide_settings = settings_;
+  guide_settings.guide = request.guide;
+  Guidance guidance(system_, guide_settings, guided ? request.count : 0);
+  const int extra = guided ? settings_.guide_extra : 0;
+  const std::int64_t total = static_cast<std::int64_t>(times_.size()) + extra;
+  const double dt = times_[0] - times_[1];
+
+  for (int i = 0; i < static_cast<int>(times_.size()); ++i) {
+    x = step(request, x, finite(score(x, times_[i])), i);
+    calls_ += request.count;
+    wrap(x);
+    if (guided) {
+      guidance.push(x, finite(forces(x)), guidance.coefficient(times_[i], dt));
+      calls_ += request.count;
+      wrap(x);
+    }
+    if (tick && !tick(i + 1, total)) return {};
+  }
+  for (int i = 0; i < extra; ++i) {
+    const at::Tensor f = finite(forces(x));
+    std::vector<bool> active;
+    bool any = false;
+    for (double largest : largest_forces(f, system_.n_mobile)) {
+      active.push_back(largest > EXTRA_FORCE);
+      any = any || active.back();
+    }
+    if (!any) break;
+    guidance.push(x, f, EXTRA_STEP, active);
+    calls_ += request.count;
+    wrap(x);
+    if (tick && !tick(static_cast<std::int64_t>(times_.size()) + i + 1, total)) return {};
+  }
+  return x;
+}
+
+}    // namespace godiff

@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "core/geometry/cell.hpp"
+
+#include <cmath>
+#include <limits>
+
+#include "core/base/error.hpp"
+
+namespace godiff {
+
+namespace {
+
+Vec3 cross(const Vec3 &a, const Vec3 &b)
+{
+  return {a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]};
+}
+
+Vec3 times(const Vec3 &v, const std::array<Vec3, 3> &m)
+{
+  Vec3 r;
+  for (int k = 0; k < 3; ++k) r[k] = v[0] * m[0][k] + v[1] * m[1][k] + v[2] * m[2][k];
+  return r;
+}
+
+}    // namespace
+
+Cell::Cell(const std::array<Vec3, 3> &rows, const std::array<bool, 3> &periodic) :
+    rows_(rows), periodic_(periodic)
+{
+  const Vec3 normals[3] = {cross(rows[1], rows[2]), cross(rows[2], rows[0]),
+                           cross(rows[0], rows[1])};
+  const double volume = dot(rows[0], normals[0]);
+  if (!(std::abs(volume) > 0.0)) throw Error("the cell vectors span no volume");
+  for (int k = 0; k < 3; ++k) {
+    for (int m = 0; m < 3; ++m) inverse_[m][k] = normals[k][m] / volume;
+    width_[k] = std::abs(volume) / std::sqrt(dot(normals[k], normals[k]));
+  }
+}
+
+Vec3 Cell::fractional(const Vec3 &r) const
+{
+  return times(r, inverse_);
+}
+
+Vec3 Cell::cartesian(const Vec3 &f) const
+{
+  return times(f, rows_);
+}
+
+Vec3 Cell::wrap(const Vec3 &r) const
+{
+  Vec3 f = fractional(r);
+  for (int k = 0; k < 3; ++k) {
+    if (!periodic_[k]) continue;
+    f[k] -= std::floor(f[k]);
+    if (f[k] >= 1.0) f[k] = 0.0;    // -1e-20 - floor(-1e-20) rounds to 1
+  }
+  return cartesian(f);
+}
+
+Vec3 Cell::minimum_image(const Vec3 &difference) const
+{
+  // Rounding the fractional part is not enough in skewed cells: search its neighbours too.
+  Vec3 f = fractional(difference);
+  for (int k = 0; k < 3; ++k)
+    if (periodic_[k]) f[k] -= std::round(f[k]);
+  const Vec3 start = cartesian(f);
+  Vec3 best = start;
+  double shortest = dot(start, start);
+  const int reach[3] = {periodic_[0] ? 1 : 0, periodic_[1] ? 1 : 0, periodic_[2] ? 1 : 0};
+  for (int a = -reach[0]; a <= reach[0]; ++a)
+    for (int b = -reach[1]; b <= reach[1]; ++b)
+      for (int c = -reach[2]; c <= reach[2]; ++c) {
+        Vec3 r;
+        for (int k = 0; k < 3; ++k)
+          r[k] = start[k] + a * rows_[0][k] + b * rows_[1][k] + c * rows_[2][k];
+        const double length = dot(r, r);
+        if (length < shortest) {
+          shortest = length;
+          best = r;
+        }
+      }
+  return best;
+}
+
+}    // namespace godiff

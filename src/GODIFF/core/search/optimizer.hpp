@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#pragma once
+
+#include <cstdint>
+#include <limits>
+
+#include <ATen/core/Tensor.h>
+
+#include "core/network/parameters.hpp"
+
+namespace godiff {
+
+/// AdamW with decoupled weight decay on one flat parameter tensor (Loshchilov and Hutter 2019;
+/// betas 0.9 and 0.999, eps 1e-8, decay 0.01), method section 16.
+class AdamW {
+ public:
+  AdamW(const Parameters &parameters, double learning_rate);
+
+  /// Scales the flat gradient to at most `clip` (g *= min(1, clip/(|g| + 1e-6))), steps, and zeroes it.
+  void step(Parameters &parameters, double clip);
+
+  double learning_rate = 1e-4;
+
+  // State, for checkpoints.
+  std::int64_t steps = 0;
+  at::Tensor first_moment, second_moment;
+};
+
+/// Reduce-on-plateau rule of method section 16: relative threshold 1e-4, no cooldown, no minimum.
+struct Plateau {
+  double factor = 0.95;
+  int patience = 100;
+  double best = std::numeric_limits<double>::infinity();
+  int bad = 0;
+
+  /// Takes the loss of one epoch and returns the learning rate for the next.
+  double update(double loss, double learning_rate);
+};
+
+}    // namespace godiff

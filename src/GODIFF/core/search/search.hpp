@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <limits>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core/base/settings.hpp"
+#include "core/geometry/system.hpp"
+#include "core/search/archive.hpp"
+
+namespace godiff {
+
+class SafeTensors;
+
+/// Called often during long work: what ("sampling", "training", "force training"), units done, units
+/// in all. Returning false asks to stop as soon as possible.
+using Progress =
+    std::function<bool(const char *what, std::int64_t done, std::int64_t total)>;
+
+/// One finished stage; energies in eV, kT in eV, times in seconds.
+struct StageSummary {
+  int stage = 0;                     ///< from 0
+  double kT = 0.0;
+  std::int64_t evaluations = 0;      ///< energies spent in this stage (relaxation steps included)
+  std::int64_t drawn = 0;            ///< candidates drawn, redraws included
+  std::int64_t rejected = 0;         ///< of these, rejected by mindist
+  std::int64_t outside = 0;          ///< energy outside the window (status high or low)
+  std::int64_t duplicates = 0;       ///< structures left out of the buffer by `unique`
+  std::int64_t failed = 0;
+  double lowest = std::numeric_limits<double>::quiet_NaN();    ///< of this stage, status ok
+  double mean = std::numeric_limits<double>::quiet_NaN();      ///< of this stage, status ok
+  double best = std::numeric_limits<double>::quiet_NaN();      ///< of the search so far
+  double ess = 0.0;                  ///< effective sample size of the training buffer
+  std::int64_t buffer = 0;           ///< structures trained on
+  double score_loss = std::numeric_limits<double>::quiet_NaN();    ///< mean of the last epoch
+  double force_loss = std::numeric_limits<double>::quiet_NaN();
+  double seconds_sampling = 0.0;
+  double seconds_training = 0.0;
+  double seconds_evaluating = 0.0;
+};
+
+/// Totals over the whole search.
+struct Totals {
+  std::int64_t evaluations = 0;
+  std::int64_t drawn = 0;
+  std::int64_t rejected = 0;
+  std::int64_t outside = 0;
+  std::int64_t duplicates = 0;       ///< of the last training buffer
+  std::int64_t failed = 0;
+  std::int64_t network_calls = 0;    ///< structures passed through the network while sampling
+  std::int64_t non_finite_scores = 0;    ///< scores of single atoms that were set to 0
+  std::int64_t skipped_steps = 0;        ///< optimiser steps skipped for a non-finite loss
+  double seconds_sampling = 0.0;
+  double seconds_training = 0.0;
+  double seconds_evaluating = 0.0;
+};
+
+enum class ForceNeed { NONE, MOBILE, ALL };
+
+/// The state machine of method section 14: sample -> evaluate -> select -> train -> next temperature.
+///
+/// It never computes an energy: request() names a structure, report() is told its energy. One object
+/// lives on one rank; all its state can be saved and restored bit for bit.
+class Search {
+ public:
+  /// Throws godiff::Error for invalid settings or systems. Weights are initialised from the seed.
+  Search(const System &system, const Settings &settings);
+  ~Search();
+
+  /// Takes the network weights (only) of a checkpoint, before the first stage (transfer).
+  void load_network(const SafeTensors &checkpoint);
+
+  /// Energy of the input structure (eV): the zero of the energy window unless that is absolute.
+  void set_reference(double energy);
+  bool has_reference() const;
+  double reference() const;
+
+  /// True when all candidates of all stages have been evaluated.
+  bool finished() const;
+  /// True when prepare() would train or sample (long work).
+  bool work_due() const;
+  /// Learns from the last full stage and draws the next candidates, as far as due. Returns false when
+  /// `progress` interrupted it: nothing has changed then and it can be called again. Throws
+  /// godiff::Error when no candidate passes mindist, or when every energy of a stage has failed.
+  bool prepare(const Progress &progress);
+
+  /// True when a structure waits for its energy (prepare() first).
+  bool has_request() const;
+  /// Mobile positions to evaluate now, [3*n_mobile], relative to the corner of the cell.
+  const Positions &request() const;
+  ForceNeed forces_needed() const;
+  /// Energy (eV) of request(), and raw forces [3*n_atoms] eV/Angstrom (template rows may be zero unless
+  /// forces_needed() is ALL; nullptr when NONE). Returns true when this completed a candidate, which
+  /// is then archive().back(); false while a local relaxation goes on.
+  bool report(double energy, const double *forces);
+
+  const System &system() const;
+  const Settings &settings() const;
+  const Archive &archive() const;
+  /// Notes where the last record stands in the .xyz file.
+  void set_last_offset(std::int64_t offset);
+  const Totals &totals() const;
+  /// The stage being worked on (finished ones: stages()); lowest, mean and so on are current.
+  const StageSummary &current_stage() const;
+  /// Finished stages in order; the last one gets its losses when it has been learned.
+  const std::vector<StageSummary> &stages() const;
+  /// Number of stages whose learning is complete.
+  int learned_stages() const;
+  std::int64_t parameter_count() const;
+  std::int64_t edges_of_template() const;
+
+  /// Indices of the lowest distinct structures with status ok, best first, at most `count`. Two
+  /// structures are the same when their fingerprints agree and their energies differ by less than
+  /// 0.05 eV.
+  std::vector<std::int64_t> best_distinct(int count) const;
+
+  /// Everything needed to go on (also a valid checkpoint for load_network).
+  SafeTensors save() const;
+  /// Continues from save(); throws godiff::Error naming the first setting or system property that
+  /// differs. Afterwards the search behaves bit for bit as the saved one.
+  void restore(const SafeTensors &state);
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}    // namespace godiff

@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <limits>
+#include <vector>
+
+#include <ATen/core/Tensor.h>
+
+#include "core/base/settings.hpp"
+#include "core/diffusion/schedule.hpp"
+#include "core/geometry/graph.hpp"
+#include "core/network/score_network.hpp"
+#include "core/search/optimizer.hpp"
+
+namespace godiff {
+
+/// How one training stage splits its structures and steps (method section 16).
+struct EpochPlan {
+  std::int64_t n_train = 0;
+  std::int64_t n_validation = 0;
+  std::int64_t epochs = 0;
+  std::int64_t steps_per_epoch = 0;
+};
+EpochPlan plan_epochs(std::int64_t n, std::int64_t steps, std::int64_t batch, double val_fraction);
+
+/// L = sum_g W_g sum_i |w_i + factor_g * s_i|^2 / (B * n_atoms) with factor v(t) or, for the
+/// consistent residual, s(t) (method section 5). score, noise [B, n_mobile, 3], t and weights [B].
+at::Tensor score_loss(const Schedule &schedule, ScoreScale scale, const at::Tensor &score,
+                      const at::Tensor &noise, const at::Tensor &t, const at::Tensor &weights,
+                      std::int64_t n_atoms);
+
+struct TrainingReport {
+  double loss = std::numeric_limits<double>::quiet_NaN();    ///< mean of the last epoch
+  double learning_rate = 0.0;
+  std::int64_t steps = 0;
+  std::int64_t skipped = 0;    ///< steps without update for a non-finite loss or gradient
+  bool interrupted = false;
+};
+
+/// Trains the network of a search, stage by stage (method section 16).
+class Trainer {
+ public:
+  Trainer(ScoreNetwork &network, const GraphBuilder &graphs, const Settings &settings);
+
+  /// Called after every optimiser step with (done, total); returning false ends the training.
+  using Tick = std::function<bool(std::int64_t, std::int64_t)>;
+
+  /// Score stage: positions [n, n_mobile, 3] float64, weights [n] of the loss.
+  TrainingReport train_score(const at::Tensor &positions, const std::vector<double> &weights,
+                             int stage, const Tick &tick);
+
+  /// Force stage: positions [n, n_mobile, 3], forces [n, N, 3] eV/Angstrom.
+  TrainingReport train_forces(const at::Tensor &positions, const at::Tensor &forces, int stage,
+                              const Tick &tick);
+
+  /// The optimisers that live on with `optim_reset no` (score, force), for checkpoints.
+  struct Optimiser {
+    AdamW adamw;
+    Plateau plateau;
+  };
+  Optimiser &score_optimiser() { return score_; }
+  Optimiser &force_optimiser() { return force_; }
+
+ private:
+  // Loss of the structures `rows` at a step; validation draws from its own streams.
+  using Loss = std::function<at::Tensor(const at::Tensor &rows, std::int64_t step, bool validation)>;
+  TrainingReport train(Optimiser &optimiser, std::int64_t n, Purpose split, Purpose shuffle,
+                       int stage, const Loss &loss, const Tick &tick);
+  Optimiser fresh() const;
+
+  ScoreNetwork &network_;
+  const GraphBuilder &graphs_;
+  Settings settings_;
+  Schedule schedule_;
+  at::Tensor atomic_numbers_;
+  Optimiser score_, force_;
+};
+
+/// Atomic numbers [N] int64 of a system, as the network takes them.
+at::Tensor species_tensor(const System &system);
+
+}    // namespace godiff
