@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Reference for the adatom example, by plain LAMMPS (no godiff): a grid of starts, each minimised.
 
-Writes reference.json (the distinct minima, lowest first, and saddle points met) and surface.dat (the energy surface over
-the cell: at each point of a grid the lowest energy over the height of the adatom).
+Writes reference.json (the distinct minima, lowest first, and the saddle points met) and surface.dat
+(the energy surface over the cell: at each point of a grid the lowest energy over the height).
 """
 import json
 import os
@@ -33,7 +33,7 @@ def starts(nx, ny):
 
 
 def add(minima, energy, position):
-    """Count a minimum under the ones known; the template repeats after half the second cell vector."""
+    """Count a minimum under the ones known; the template repeats after half of cell vector two."""
     half = (slab.cell[1] / 2, slab.cell[2] / 2)
     for known in minima:
         if abs(known["energy"] - energy) > SAME_E:

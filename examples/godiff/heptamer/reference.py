@@ -3,8 +3,8 @@
 
 Builds every connected island of seven atoms on neighbouring hollow sites of Pt(111), for both kinds
 of hollow, minimises each, and writes reference.json: the compact hexagon over either kind and
-the best of the others. The list does not cover islands on mixed sites, islands with an atom on top and
-separate atoms; basin hopping from random starts covers these without a proof.
+the best of the others. The list does not cover islands on mixed sites, islands with an atom on top
+and separate atoms; basin hopping from random starts covers these without a proof.
 """
 import json
 import math

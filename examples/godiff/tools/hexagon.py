@@ -24,7 +24,7 @@ def dot(a, b):
 
 
 def minimum_image(r, cell):
-    """Shortest periodic image of the vector r; cell: three row vectors, periodic along the first two."""
+    """Shortest image of the vector r; cell: three row vectors, periodic along the first two."""
     a, b, _ = cell
     n = round(r[1] / b[1])
     r = [r[k] - n * b[k] for k in range(3)]
@@ -105,7 +105,7 @@ def is_hexagon(atoms, cell):
 
 
 def frames(path):
-    """(comment, cell, mobile positions) of every frame of an extended XYZ file written by fix godiff."""
+    """(comment, cell, mobile positions) of every frame of a fix godiff extended XYZ file."""
     with open(path) as lines:
         for line in lines:
             natoms, comment = int(line), next(lines)

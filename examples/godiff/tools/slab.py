@@ -22,9 +22,9 @@ def fcc111(a, nx, ny):
 def fcc122(a):
     """The stepped fcc (1,2,2) slab of 20 atoms, lattice constant a in Angstrom.
 
-    Returns (lx, xy, ly) of the cell and the positions from the bottom (z = 0) to the top. In units of
-    h = a / (2 sqrt 5) the cell is (10, 0), (2, 6); it holds the smaller translation (1, 3) twice, and
-    each layer is the one below moved by (-3, -2/3) and up by a/6.
+    Returns (lx, xy, ly) of the cell and the positions from the bottom (z = 0) to the top. In units
+    of h = a / (2 sqrt 5) the cell is (10, 0), (2, 6); it holds the smaller translation (1, 3) twice,
+    and each layer is the one below moved by (-3, -2/3) and up by a/6.
     """
     h = a / (2 * math.sqrt(5))
     positions = []
