@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# Writes the launchers lmp and mpirun, which need no environment variable to be set.
+#
+# Input: GODIFF_LAUNCHER_DIR  where they go (default: the build folder)
+
+set(GODIFF_LAUNCHER_DIR
+    "${CMAKE_BINARY_DIR}"
+    CACHE PATH "Folder for the launchers lmp and mpirun")
+
+if(NOT GODIFF_LAMMPS_EXECUTABLE)
+  find_program(_lmp NAMES lmp lmp_mpi NO_CACHE)
+  if(_lmp)
+    set(GODIFF_LAMMPS_EXECUTABLE "${_lmp}")
+  else()
+    message(STATUS "No launcher and no tests that run LAMMPS: set GODIFF_LAMMPS_EXECUTABLE to lmp")
+    return()
+  endif()
+endif()
+
+get_filename_component(_lammps_root "${GODIFF_LAMMPS_EXECUTABLE}" DIRECTORY)
+set(_potentials "")
+foreach(_dir "${_lammps_root}/share/lammps/potentials" "${_lammps_root}/../share/lammps/potentials"
+             "${GODIFF_LAMMPS_INCLUDE_DIR}/../potentials")
+  if(NOT _potentials AND IS_DIRECTORY "${_dir}")
+    get_filename_component(_potentials "${_dir}" ABSOLUTE)
+  endif()
+endforeach()
+set(GODIFF_LAMMPS_POTENTIALS
+    "${_potentials}"
+    CACHE PATH "Folder of LAMMPS' potential files")
+
+# Text in single quotes for sh.
+function(godiff_shell_quote variable text)
+  string(REPLACE "'" "'\\''" text "${text}")
+  set(${variable} "'${text}'" PARENT_SCOPE)
+endfunction()
+
+set(_libraries "")
+if(GODIFF_MPI_DIR)
+  set(_libraries "${GODIFF_MPI_DIR}/lib")
+endif()
+godiff_shell_quote(GODIFF_SH_LAMMPS "${GODIFF_LAMMPS_EXECUTABLE}")
+godiff_shell_quote(GODIFF_SH_LIBRARIES "${_libraries}")
+godiff_shell_quote(GODIFF_SH_PLUGINS "${CMAKE_BINARY_DIR}/plugin")
+godiff_shell_quote(GODIFF_SH_POTENTIALS "${GODIFF_LAMMPS_POTENTIALS}")
+godiff_shell_quote(GODIFF_SH_MPIRUN "${GODIFF_MPIRUN}")
+
+foreach(_name lmp mpirun)
+  configure_file("${CMAKE_CURRENT_LIST_DIR}/${_name}.sh.in" "${GODIFF_LAUNCHER_DIR}/${_name}" @ONLY
+                 FILE_PERMISSIONS OWNER_READ OWNER_WRITE OWNER_EXECUTE GROUP_READ GROUP_EXECUTE
+                                  WORLD_READ WORLD_EXECUTE)
+endforeach()
+set(GODIFF_LMP "${GODIFF_LAUNCHER_DIR}/lmp")

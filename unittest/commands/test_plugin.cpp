@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// The plugin is found and loaded by the launchers, serial and parallel.
+#include "testing/lammps_runner.hpp"
+
+#include <gtest/gtest.h>
+
+using godiff::testing::run_lammps;
+using godiff::testing::RunOptions;
+
+namespace {
+
+const char *const INPUT = "units metal\n"
+                          "plugin list\n";
+
+}  // namespace
+
+TEST(Plugin, RegistersFixGodiff) {
+  const auto run = run_lammps(INPUT);
+  ASSERT_TRUE(run.ok()) << run.output;
+  EXPECT_TRUE(run.contains("fix style plugin godiff")) << run.output;
+  EXPECT_TRUE(run.warnings().empty()) << run.output;
+}
+
+TEST(Plugin, LoadsOnTwoRanks) {
+  RunOptions options;
+  options.nprocs = 2;
+  const auto run = run_lammps(INPUT, options);
+  ASSERT_TRUE(run.ok()) << run.output;
+  EXPECT_TRUE(run.contains("fix style plugin godiff")) << run.output;
+}
+
+TEST(Plugin, FindsPotentialsOfTheWheel) {
+  const auto run = run_lammps("units metal\n"
+                              "lattice fcc 3.92\n"
+                              "region box block 0 2 0 2 0 2\n"
+                              "create_box 1 box\n"
+                              "create_atoms 1 box\n"
+                              "pair_style eam\n"
+                              "pair_coeff * * Pt_u3.eam\n"
+                              "thermo_style custom step pe\n"
+                              "run 0\n");
+  ASSERT_TRUE(run.ok()) << run.output;
+  ASSERT_EQ(run.thermo().size(), 1u);
+  // Cohesive energy of the universal-3 Pt potential: -5.77 eV an atom.
+  EXPECT_NEAR(run.thermo()[0].last("PotEng") / 32, -5.77, 0.005);
+}
