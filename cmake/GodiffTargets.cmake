@@ -24,7 +24,7 @@ endif()
 
 add_custom_target(
   docs
-  COMMAND "${GODIFF_ENV_DIR}/bin/python" -m sphinx -q -W --keep-going -b html -d
+  COMMAND "${GODIFF_ENV_DIR}/bin/python" -m sphinx -q -E -W --keep-going -b html -d
           "${CMAKE_BINARY_DIR}/doctrees" "${CMAKE_SOURCE_DIR}/doc" "${GODIFF_LAUNCHER_DIR}/docs"
   COMMAND ${CMAKE_COMMAND} -E echo "Documentation: ${GODIFF_LAUNCHER_DIR}/docs/index.html"
   USES_TERMINAL VERBATIM)
