@@ -31,9 +31,12 @@ if not results:
     sys.exit("demo: the log has no RESULT line")
 found, minimized, evaluations = results[-1]
 hit = abs(float(minimized) - known) < 1e-3
-print(f"Known minimum (grid of starts, each minimized)  {known:.4f} eV")
-print(f"Best candidate after {evaluations} evaluations          {float(found):.4f} eV")
-print(f"The same after minimize                         {float(minimized):.4f} eV")
+for what, energy in (
+    ("Known minimum (grid of starts, each minimized)", known),
+    (f"Best candidate of {evaluations} evaluations", float(found)),
+    ("The same after minimize", float(minimized)),
+):
+    print(f"{what:<48}{energy:.4f} eV")
 print("The search found the known minimum." if hit else "The search MISSED the known minimum.")
 sys.exit(not hit)
 EOF
