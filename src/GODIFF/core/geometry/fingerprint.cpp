@@ -19,6 +19,7 @@ namespace {
 constexpr double BOND_MIN = 1e-3;  // bond lengths in units of the sum of the covalent radii
 constexpr double BOND_MAX = 1.1;
 constexpr int CIRCLE_POINTS = 8;
+constexpr double ROUNDING = 1e-9;  // of the weighted sums that place a class in the grid
 const double CIRCLE_TANGENT = std::tan(20.0 * M_PI / 180.0);
 
 struct Neighbour {
@@ -98,12 +99,12 @@ std::vector<Neighbour> candidates(const System &system, const Positions &mobile,
   return result;
 }
 
-// Weights of the sum that sorts the registry: irregular, so that different spectra differ in it.
-double weighted_sum(const Fingerprint &fingerprint) {
-  const double golden = 0.6180339887498949;
+// A sum of the eigenvalues with irregular weights that add up to 1 in magnitude: it differs by no
+// more than fingerprint_distance(), and different spectra differ in it.
+double weighted_sum(const Fingerprint &fingerprint, double irrational) {
   double sum = 0.0, total = 0.0;
   for (std::size_t k = 0; k < fingerprint.size(); ++k) {
-    const double turn = golden * static_cast<double>(k + 1);
+    const double turn = irrational * static_cast<double>(k + 1);
     const double weight = turn - std::floor(turn) - 0.5;
     sum += weight * fingerprint[k];
     total += std::abs(weight);
@@ -171,22 +172,31 @@ ClassRegistry::ClassRegistry(const std::vector<Fingerprint> &representatives, do
     add(fingerprint);
 }
 
+ClassRegistry::Place ClassRegistry::place(const Fingerprint &fingerprint) const {
+  const double width = tolerance_ + ROUNDING;
+  const double x = weighted_sum(fingerprint, 0.6180339887498949);
+  const double y = weighted_sum(fingerprint, 0.4142135623730950);
+  return {fingerprint.size(), static_cast<std::int64_t>(std::floor(x / width)),
+          static_cast<std::int64_t>(std::floor(y / width))};
+}
+
 void ClassRegistry::add(const Fingerprint &fingerprint) {
-  by_sum_.insert({{fingerprint.size(), weighted_sum(fingerprint)}, size()});
+  grid_.insert({place(fingerprint), size()});
   representatives_.push_back(fingerprint);
 }
 
 int ClassRegistry::find(const Fingerprint &fingerprint) const {
-  const double sum = weighted_sum(fingerprint);
-  const double reach = tolerance_ + 1e-9;  // rounding of the sums
-  const auto end = by_sum_.upper_bound({fingerprint.size(), sum + reach});
+  const auto [count, x, y] = place(fingerprint);
   int lowest = -1;
-  for (auto entry = by_sum_.lower_bound({fingerprint.size(), sum - reach}); entry != end; ++entry) {
-    const int k = entry->second;
-    if (lowest >= 0 && k > lowest)
-      continue;
-    if (fingerprint_distance(representatives_[k], fingerprint) <= tolerance_)
-      lowest = k;
+  for (std::int64_t row = x - 1; row <= x + 1; ++row) {
+    const auto end = grid_.upper_bound({count, row, y + 1});
+    for (auto entry = grid_.lower_bound({count, row, y - 1}); entry != end; ++entry) {
+      const int k = entry->second;
+      if (lowest >= 0 && k > lowest)
+        continue;
+      if (fingerprint_distance(representatives_[k], fingerprint) <= tolerance_)
+        lowest = k;
+    }
   }
   return lowest;
 }

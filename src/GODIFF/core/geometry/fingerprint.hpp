@@ -3,7 +3,7 @@
 
 #include <cstdint>
 #include <map>
-#include <utility>
+#include <tuple>
 #include <vector>
 
 #include "core/geometry/system.hpp"
@@ -21,7 +21,8 @@ using Fingerprint = std::vector<double>;
 std::vector<char> bond_matrix(const System &system, const Positions &mobile);
 
 /// Eigenvalues, ascending, of bond matrix plus atomic numbers on the diagonal [n_mobile].
-/// It does not change with translation, rotation, or an exchange of atoms of one element.
+/// It does not change with translation, inversion or an exchange of atoms of one element. A rotation
+/// can change it where a bond is kept by a hair: the mid-plane test looks at 8 points of a circle.
 /// Throws godiff::Error when a position is not finite.
 Fingerprint fingerprint(const System &system, const Positions &mobile);
 
@@ -51,9 +52,13 @@ private:
 
   double tolerance_;
   std::vector<Fingerprint> representatives_;
-  // Class numbers by size and a weighted sum of the eigenvalues with weights that add up to 1 in
-  // magnitude: fingerprints within the tolerance have sums within the tolerance.
-  std::multimap<std::pair<std::size_t, double>, int> by_sum_;
+  using Place = std::tuple<std::size_t, std::int64_t, std::int64_t>;
+  Place place(const Fingerprint &fingerprint) const;
+
+  // Class numbers by size and by two coordinates in a grid. A coordinate is a weighted sum of the
+  // eigenvalues, the weights adding up to 1 in magnitude, over the tolerance: fingerprints within
+  // the tolerance are in the same or in neighbouring cells.
+  std::multimap<Place, int> grid_;
 };
 
 }  // namespace godiff
