@@ -86,13 +86,22 @@ std::vector<Neighbour> candidates(const System &system, const Positions &mobile,
   for (std::int64_t j = 0; j < system.n_mobile; ++j) {
     if (j == i)
       continue;
-    const Vec3 r = system.cell.minimum_image({mobile[3 * j] - mobile[3 * i],
-                                              mobile[3 * j + 1] - mobile[3 * i + 1],
-                                              mobile[3 * j + 2] - mobile[3 * i + 2]});
-    const double distance = std::sqrt(dot(r, r));
-    const double ratio = distance / (radius + covalent_radius(system.mobile_number(j)));
+    const double radii = radius + covalent_radius(system.mobile_number(j));
+    const Vec3 difference{mobile[3 * j] - mobile[3 * i], mobile[3 * j + 1] - mobile[3 * i + 1],
+                          mobile[3 * j + 2] - mobile[3 * i + 2]};
+    // The shortest image within reach; this finds it in cells of any skew.
+    double shortest = BOND_MAX * radii;
+    Vec3 nearest{0, 0, 0};
+    system.cell.for_images(difference, shortest, [&](const Vec3 &r) {
+      const double distance = std::sqrt(dot(r, r));
+      if (distance >= shortest)
+        return;
+      shortest = distance;
+      nearest = r;
+    });
+    const double ratio = shortest / radii;
     if (ratio > BOND_MIN && ratio < BOND_MAX)
-      result.push_back({j, distance, r});
+      result.push_back({j, shortest, nearest});
   }
   std::stable_sort(result.begin(), result.end(),
                    [](const Neighbour &a, const Neighbour &b) { return a.distance < b.distance; });
