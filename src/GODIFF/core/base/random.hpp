@@ -30,7 +30,8 @@ enum class Purpose : std::uint32_t {
 class RandomStream {
  public:
   /// stage, item (candidate, optimiser step, ...) and step (diffusion step, structure in the batch)
-  /// count from 0; step must stay below 2^32 and one stream yields at most 2^18 numbers.
+  /// count from 0; one stream yields at most 2^17
+  /// numbers.
   RandomStream(std::uint64_t seed, Purpose purpose, std::uint32_t stage = 0, std::uint32_t item = 0,
                std::uint32_t step = 0);
 

@@ -21,6 +21,8 @@ class GraphBuilder {
   BatchGraph build(const at::Tensor &mobile_positions) const;
 
   const System &system() const { return system_; }
+  /// Number of undirected template-template pairs (images included).
+  std::int64_t template_pairs() const { return template_edges_.n_pairs(); }
   at::ScalarType dtype() const { return dtype_; }
 
  private:

@@ -40,6 +40,7 @@ class Archive {
   std::size_t size() const { return records_.size(); }
   const Record &operator[](std::size_t i) const { return records_[i]; }
   Record &back() { return records_.back(); }
+  const Record &back() const { return records_.back(); }
   const std::vector<Record> &records() const { return records_; }
 
   /// Index of the lowest energy with status OK (the first of equals), -1 when there is none.

@@ -8,6 +8,7 @@
 
 #include <ATen/core/Tensor.h>
 
+#include "core/base/random.hpp"
 #include "core/base/settings.hpp"
 #include "core/diffusion/schedule.hpp"
 #include "core/geometry/graph.hpp"
@@ -62,6 +63,8 @@ class Trainer {
   };
   Optimiser &score_optimiser() { return score_; }
   Optimiser &force_optimiser() { return force_; }
+  const Optimiser &score_optimiser() const { return score_; }
+  const Optimiser &force_optimiser() const { return force_; }
 
  private:
   // Loss of the structures `rows` at a step; validation draws from its own streams.

@@ -1,0 +1,416 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// Saving and restoring a search. The tensors are those of SafeTensors; numbers that are not tensors
+// travel as float64 or int64 vectors, so that a restored search is the same bit for bit.
+#include <algorithm>
+#include <sstream>
+
+#include <ATen/Functions.h>
+#include <ATen/core/grad_mode.h>
+#include <nlohmann/json.hpp>
+
+#include "core/base/error.hpp"
+#include "core/io/safetensors.hpp"
+#include "core/search/search_state.hpp"
+
+namespace godiff {
+
+namespace {
+
+constexpr const char *FORMAT = "godiff-checkpoint";
+constexpr const char *VERSION = "1";
+constexpr int SUMMARY_COLUMNS = 18;
+
+at::Tensor doubles(const std::vector<double> &values)
+{
+  return at::tensor(values, at::kDouble);
+}
+
+std::vector<double> doubles(const SafeTensors &file, const std::string &name)
+{
+  const at::Tensor t = file.get(name);
+  if (t.scalar_type() != at::kDouble || t.dim() != 1)
+    throw Error("checkpoint tensor " + name + " must be a vector of float64");
+  const double *p = t.const_data_ptr<double>();
+  return {p, p + t.numel()};
+}
+
+std::vector<double> doubles(const SafeTensors &file, const std::string &name, std::size_t size)
+{
+  std::vector<double> values = doubles(file, name);
+  if (values.size() != size)
+    throw Error("checkpoint tensor " + name + " has " + std::to_string(values.size()) +
+                " numbers instead of " + std::to_string(size));
+  return values;
+}
+
+// Counts are far below 2^53, where float64 is exact.
+std::vector<double> pack(const StageSummary &s)
+{
+  return {static_cast<double>(s.stage),      s.kT,
+          static_cast<double>(s.evaluations), static_cast<double>(s.drawn),
+          static_cast<double>(s.rejected),   static_cast<double>(s.outside),
+          static_cast<double>(s.duplicates), static_cast<double>(s.failed),
+          s.lowest,                          s.mean,
+          s.best,                            s.ess,
+          static_cast<double>(s.buffer),     s.score_loss,
+          s.force_loss,                      s.seconds_sampling,
+          s.seconds_training,                s.seconds_evaluating};
+}
+
+StageSummary unpack(const double *v)
+{
+  StageSummary s;
+  s.stage = static_cast<int>(v[0]);
+  s.kT = v[1];
+  s.evaluations = static_cast<std::int64_t>(v[2]);
+  s.drawn = static_cast<std::int64_t>(v[3]);
+  s.rejected = static_cast<std::int64_t>(v[4]);
+  s.outside = static_cast<std::int64_t>(v[5]);
+  s.duplicates = static_cast<std::int64_t>(v[6]);
+  s.failed = static_cast<std::int64_t>(v[7]);
+  s.lowest = v[8];
+  s.mean = v[9];
+  s.best = v[10];
+  s.ess = v[11];
+  s.buffer = static_cast<std::int64_t>(v[12]);
+  s.score_loss = v[13];
+  s.force_loss = v[14];
+  s.seconds_sampling = v[15];
+  s.seconds_training = v[16];
+  s.seconds_evaluating = v[17];
+  return s;
+}
+
+std::string network_json(const NetworkSettings &n)
+{
+  return nlohmann::json{{"cutoff", n.cutoff},
+                        {"nfeat", n.nfeat},
+                        {"nblock", n.nblock},
+                        {"nrbf", n.nrbf},
+                        {"force_head", n.force_head}}
+      .dump();
+}
+
+// Refuses files of other programs, other versions and networks of another shape.
+void check_network(const SafeTensors &file, const NetworkSettings &wanted)
+{
+  if (!file.has_metadata("format") || file.metadata("format") != FORMAT)
+    throw Error("the file is not a GODIFF checkpoint: its metadata has no format " +
+                std::string(FORMAT));
+  if (file.metadata("format_version") != VERSION)
+    throw Error("the checkpoint has format version " + file.metadata("format_version") +
+                ", this program reads version " + VERSION);
+  const nlohmann::json json = nlohmann::json::parse(file.metadata("network"), nullptr, false);
+  const auto number = [&](const char *key) {
+    if (!json.is_object() || !json.contains(key) || !json[key].is_number())
+      throw Error(std::string("the checkpoint does not say the ") + key + " of its network");
+    return json[key].get<double>();
+  };
+  const std::pair<const char *, double> entries[] = {{"cutoff", wanted.cutoff},
+                                                     {"nfeat", static_cast<double>(wanted.nfeat)},
+                                                     {"nblock", static_cast<double>(wanted.nblock)},
+                                                     {"nrbf", static_cast<double>(wanted.nrbf)}};
+  for (const auto &[key, value] : entries)
+    if (number(key) != value) {
+      std::ostringstream message;
+      message << "the network of the checkpoint has " << key << " " << number(key)
+              << ", this search has " << value << ": set keyword network to that of the checkpoint";
+      throw Error(message.str());
+    }
+}
+
+void read_weights(const SafeTensors &file, ScoreNetwork &network, bool with_force_head)
+{
+  const Parameters &parameters = network.parameters();
+  // All tensors are checked before the first one is copied.
+  for (const std::string &name : parameters.names()) {
+    if (name.rfind("force.", 0) == 0 && !with_force_head) continue;
+    const at::Tensor t = file.get(name);
+    if (t.sizes() != at::IntArrayRef(parameters.shape(name)) || !t.is_floating_point())
+      throw Error("checkpoint tensor " + name + " has the wrong shape or type");
+    if (!t.isfinite().all().item<bool>())
+      throw Error("checkpoint tensor " + name + " contains numbers that are not finite");
+  }
+  at::NoGradGuard no_grad;
+  for (const std::string &name : parameters.names()) {
+    if (name.rfind("force.", 0) == 0 && !with_force_head) continue;
+    parameters[name].detach().copy_(file.get(name));
+  }
+}
+
+void put_optimiser(SafeTensors &file, const std::string &name, const Trainer::Optimiser &o)
+{
+  file.put(name + ".first_moment", o.adamw.first_moment);
+  file.put(name + ".second_moment", o.adamw.second_moment);
+  file.put(name + ".numbers",
+           doubles({o.adamw.learning_rate, static_cast<double>(o.adamw.steps), o.plateau.best,
+                    static_cast<double>(o.plateau.bad)}));
+}
+
+void get_optimiser(const SafeTensors &file, const std::string &name, Trainer::Optimiser &o)
+{
+  for (const char *part : {".first_moment", ".second_moment"}) {
+    const at::Tensor t = file.get(name + part);
+    at::Tensor &into = part[1] == 'f' ? o.adamw.first_moment : o.adamw.second_moment;
+    if (t.sizes() != into.sizes() || t.scalar_type() != into.scalar_type())
+      throw Error("checkpoint tensor " + name + part + " has the wrong shape or type");
+    into = t.clone();
+  }
+  const std::vector<double> v = doubles(file, name + ".numbers", 4);
+  o.adamw.learning_rate = v[0];
+  o.adamw.steps = static_cast<std::int64_t>(v[1]);
+  o.plateau.best = v[2];
+  o.plateau.bad = static_cast<int>(v[3]);
+}
+
+std::string describe(const System &system)
+{
+  std::ostringstream out;
+  out.precision(17);
+  out << "mobile atoms=" << system.n_mobile << "\ntemplate atoms=" << system.n_template << "\ncell=";
+  for (const Vec3 &row : system.cell.rows())
+    for (double x : row) out << x << " ";
+  out << "\nperiodicity=";
+  for (int k = 0; k < 3; ++k) out << (system.cell.periodic(k) ? "p" : "f");
+  out << "\nconfinement=" << system.z_lo << " " << system.z_hi << "\nelements=";
+  for (int z : system.atomic_numbers) out << z << " ";
+  out << "\natom IDs=";
+  for (std::int64_t id : system.ids) out << id << " ";
+  out << "\n";
+  return out.str();
+}
+
+// Compares "name=value" lines and names the first that differs.
+void compare(const std::string &saved, const std::string &now, const std::string &what)
+{
+  std::istringstream a(saved), b(now);
+  std::string x, y;
+  while (true) {
+    const bool more_a = static_cast<bool>(std::getline(a, x));
+    const bool more_b = static_cast<bool>(std::getline(b, y));
+    if (!more_a && !more_b) return;
+    if (more_a != more_b) throw Error("the saved " + what + " and the present one cannot be compared");
+    if (x == y) continue;
+    const std::size_t equals = y.find('=');
+    std::string had = x.substr(std::min(x.size(), equals + 1)), has = y.substr(equals + 1);
+    constexpr std::size_t READABLE = 60;    // long lists are named, not printed
+    if (had.size() > READABLE || has.size() > READABLE)
+      throw Error("the saved search has another " + y.substr(0, equals));
+    throw Error("the saved search has " + y.substr(0, equals) + " " + had + ", this one has " + has);
+  }
+}
+
+constexpr const char *TEMPLATE = "search.template_positions";
+
+void put_archive(SafeTensors &file, const Archive &archive, std::int64_t n_mobile,
+                 std::int64_t n_force)
+{
+  const auto n = static_cast<std::int64_t>(archive.size());
+  const auto ints = at::TensorOptions().dtype(at::kLong);
+  const auto reals = at::TensorOptions().dtype(at::kDouble);
+  at::Tensor integers = at::empty({n, 5}, ints), numbers = at::empty({n, 3}, reals);
+  at::Tensor positions = at::empty({n, 3 * n_mobile}, reals);
+  at::Tensor forces = at::zeros({n, n_force}, at::kFloat);
+  auto *i = integers.data_ptr<std::int64_t>();
+  auto *d = numbers.data_ptr<double>();
+  auto *x = positions.data_ptr<double>();
+  auto *f = forces.data_ptr<float>();
+  for (const Record &r : archive.records()) {
+    const std::int64_t whole[5] = {r.evaluation, r.stage, static_cast<std::int64_t>(r.status),
+                                   r.structure_class, r.offset};
+    i = std::copy_n(whole, 5, i);
+    const double real[3] = {r.kT, r.energy, r.weight};
+    d = std::copy_n(real, 3, d);
+    x = std::copy(r.positions.begin(), r.positions.end(), x);
+    std::copy(r.forces.begin(), r.forces.end(), f);    // none for failed structures: zero
+    f += n_force;
+  }
+  file.put("archive.integers", integers);
+  file.put("archive.numbers", numbers);
+  file.put("archive.positions", positions);
+  if (n_force > 0) file.put("archive.forces", forces);
+}
+
+// A matrix of the archive with the expected width; the number of rows must agree with `rows` (< 0:
+// not known yet).
+at::Tensor archive_tensor(const SafeTensors &file, const std::string &name, at::ScalarType type,
+                          std::int64_t columns, std::int64_t rows)
+{
+  const at::Tensor t = file.get(name);
+  if (t.scalar_type() != type || t.dim() != 2 || t.size(1) != columns ||
+      (rows >= 0 && t.size(0) != rows))
+    throw Error("checkpoint tensor " + name + " has the wrong shape or type");
+  return t.contiguous();
+}
+
+Archive get_archive(const SafeTensors &file, std::int64_t n_mobile, std::int64_t n_force, int classes)
+{
+  const at::Tensor integers = archive_tensor(file, "archive.integers", at::kLong, 5, -1);
+  const std::int64_t n = integers.size(0);
+  const at::Tensor numbers = archive_tensor(file, "archive.numbers", at::kDouble, 3, n);
+  const at::Tensor positions =
+      archive_tensor(file, "archive.positions", at::kDouble, 3 * n_mobile, n);
+  at::Tensor forces;
+  if (n_force > 0) forces = archive_tensor(file, "archive.forces", at::kFloat, n_force, n);
+  Archive archive;
+  for (std::int64_t k = 0; k < n; ++k) {
+    const auto *i = integers.const_data_ptr<std::int64_t>() + 5 * k;
+    const auto *d = numbers.const_data_ptr<double>() + 3 * k;
+    const auto *x = positions.const_data_ptr<double>() + 3 * n_mobile * k;
+    if (i[2] < 0 || i[2] > static_cast<std::int64_t>(Status::FAILED) || i[3] < -1 || i[3] >= classes)
+      throw Error("checkpoint tensor archive.integers holds an unknown status or class");
+    Record r;
+    r.evaluation = i[0];
+    r.stage = static_cast<int>(i[1]);
+    r.status = static_cast<Status>(i[2]);
+    r.structure_class = static_cast<int>(i[3]);
+    r.offset = i[4];
+    r.kT = d[0];
+    r.energy = d[1];
+    r.weight = d[2];
+    r.positions.assign(x, x + 3 * n_mobile);
+    if (n_force > 0 && r.status != Status::FAILED) {
+      const auto *f = forces.const_data_ptr<float>() + n_force * k;
+      r.forces.assign(f, f + n_force);
+    }
+    archive.append(std::move(r));
+  }
+  return archive;
+}
+
+}    // namespace
+
+void Search::load_network(const SafeTensors &checkpoint)
+{
+  State &s = *state_;
+  if (!s.finished.empty() || s.archive.size() > 0)
+    throw Error("a network can only be loaded before the first stage");
+  check_network(checkpoint, s.settings.network);
+  // A checkpoint of an unguided search starts a guided one with a fresh force head.
+  read_weights(checkpoint, s.network, checkpoint.has("force.0.mix.weight"));
+  s.weights_loaded = true;
+}
+
+SafeTensors Search::save() const
+{
+  const State &s = *state_;
+  SafeTensors file;
+  file.put_metadata("format", FORMAT);
+  file.put_metadata("format_version", VERSION);
+  file.put_metadata("network", network_json(s.settings.network));
+  file.put_metadata("settings", godiff::describe(s.settings));
+  file.put_metadata("system", describe(s.system));
+  for (const std::string &name : s.network.parameters().names())
+    file.put(name, s.network.parameters()[name].detach());
+  if (!s.settings.optim_reset) {
+    put_optimiser(file, "optimiser.score", s.trainer.score_optimiser());
+    put_optimiser(file, "optimiser.force", s.trainer.force_optimiser());
+  }
+  const std::int64_t n_force = s.settings.guided() ? 3 * s.system.n_atoms() : 0;
+  put_archive(file, s.archive, s.system.n_mobile, n_force);
+  std::vector<double> classes, stages, queue;
+  for (const auto &c : s.classes.representatives()) classes.insert(classes.end(), c.begin(), c.end());
+  for (const StageSummary &stage : s.finished) {
+    const std::vector<double> row = pack(stage);
+    stages.insert(stages.end(), row.begin(), row.end());
+  }
+  for (const Positions &x : s.queue) queue.insert(queue.end(), x.begin(), x.end());
+  file.put("search.classes", doubles(classes));
+  file.put("search.stages", doubles(stages));
+  file.put("search.current", doubles(pack(s.current)));
+  file.put("search.queue", doubles(queue));
+  file.put(TEMPLATE, doubles(s.system.template_positions));
+  file.put("search.relaxation", doubles(s.relaxing ? s.relaxation.state() : std::vector<double>{}));
+  const Totals &t = s.totals;
+  file.put("search.totals",
+           doubles({static_cast<double>(t.evaluations), static_cast<double>(t.drawn),
+                    static_cast<double>(t.rejected), static_cast<double>(t.outside),
+                    static_cast<double>(t.duplicates), static_cast<double>(t.failed),
+                    static_cast<double>(t.network_calls), static_cast<double>(t.non_finite_scores),
+                    static_cast<double>(t.skipped_steps), t.seconds_sampling, t.seconds_training,
+                    t.seconds_evaluating}));
+  file.put("search.position",
+           doubles({s.reference, s.sampled ? 1.0 : 0.0, static_cast<double>(s.learned),
+                    static_cast<double>(s.next), static_cast<double>(s.stage_begin)}));
+  return file;
+}
+
+void Search::restore(const SafeTensors &file)
+{
+  State &s = *state_;
+  check_network(file, s.settings.network);
+  compare(file.metadata("settings"), godiff::describe(s.settings), "settings");
+  compare(file.metadata("system"), describe(s.system), "system");
+  if (doubles(file, TEMPLATE) != s.system.template_positions)
+    throw Error("the template atoms are not where the saved search had them");
+
+  // Everything is read and checked before anything is changed.
+  const auto width = static_cast<std::size_t>(s.system.n_mobile);
+  const std::vector<double> classes = doubles(file, "search.classes");
+  const std::vector<double> stages = doubles(file, "search.stages");
+  const std::vector<double> queue = doubles(file, "search.queue");
+  const std::vector<double> current = doubles(file, "search.current", SUMMARY_COLUMNS);
+  const std::vector<double> totals = doubles(file, "search.totals", 12);
+  const std::vector<double> position = doubles(file, "search.position", 5);
+  const std::vector<double> relaxation = doubles(file, "search.relaxation");
+  if (classes.size() % width != 0 || stages.size() % SUMMARY_COLUMNS != 0 ||
+      queue.size() % (3 * width) != 0)
+    throw Error("the checkpoint is damaged: its lists have broken rows");
+  std::vector<Fingerprint> representatives;
+  for (std::size_t k = 0; k < classes.size(); k += width)
+    representatives.emplace_back(classes.begin() + static_cast<std::ptrdiff_t>(k),
+                                 classes.begin() + static_cast<std::ptrdiff_t>(k + width));
+  const std::int64_t n_force = s.settings.guided() ? 3 * s.system.n_atoms() : 0;
+  Archive archive = get_archive(file, s.system.n_mobile, n_force,
+                                static_cast<int>(representatives.size()));
+  std::vector<Positions> candidates;
+  for (std::size_t k = 0; k < queue.size(); k += 3 * width)
+    candidates.emplace_back(queue.begin() + static_cast<std::ptrdiff_t>(k),
+                            queue.begin() + static_cast<std::ptrdiff_t>(k + 3 * width));
+  const bool sampled = position[1] != 0.0;
+  const auto n_stages = stages.size() / SUMMARY_COLUMNS;
+  const auto in = [](double value, double last) { return value >= 0.0 && value <= last; };
+  if (!in(position[2], static_cast<double>(n_stages)) ||
+      !in(position[3], static_cast<double>(candidates.size())) ||
+      !in(position[4], static_cast<double>(archive.size())) ||
+      current[0] != static_cast<double>(n_stages) ||
+      sampled != (position[3] < static_cast<double>(candidates.size())))
+    throw Error("the checkpoint is damaged: its counters contradict each other");
+  Relaxation resumed(s.system, s.settings.relax_steps, s.settings.relax_ftol);
+  if (!relaxation.empty()) resumed.restore(relaxation);
+  read_weights(file, s.network, s.settings.network.force_head);
+  if (!s.settings.optim_reset) {
+    get_optimiser(file, "optimiser.score", s.trainer.score_optimiser());
+    get_optimiser(file, "optimiser.force", s.trainer.force_optimiser());
+  }
+
+  s.classes = ClassRegistry(representatives);
+  s.archive = std::move(archive);
+  s.finished.clear();
+  for (std::size_t k = 0; k < n_stages; ++k)
+    s.finished.push_back(unpack(&stages[k * SUMMARY_COLUMNS]));
+  s.current = unpack(current.data());
+  s.queue = std::move(candidates);
+  s.reference = position[0];
+  s.sampled = sampled;
+  s.learned = static_cast<int>(position[2]);
+  s.next = static_cast<std::size_t>(position[3]);
+  s.stage_begin = static_cast<std::int64_t>(position[4]);
+  s.relaxing = !relaxation.empty();
+  if (s.relaxing) s.relaxation.restore(relaxation);
+  Totals &t = s.totals;
+  t.evaluations = static_cast<std::int64_t>(totals[0]);
+  t.drawn = static_cast<std::int64_t>(totals[1]);
+  t.rejected = static_cast<std::int64_t>(totals[2]);
+  t.outside = static_cast<std::int64_t>(totals[3]);
+  t.duplicates = static_cast<std::int64_t>(totals[4]);
+  t.failed = static_cast<std::int64_t>(totals[5]);
+  t.network_calls = static_cast<std::int64_t>(totals[6]);
+  t.non_finite_scores = static_cast<std::int64_t>(totals[7]);
+  t.skipped_steps = static_cast<std::int64_t>(totals[8]);
+  t.seconds_sampling = totals[9];
+  t.seconds_training = totals[10];
+  t.seconds_evaluating = totals[11];
+}
+
+}    // namespace godiff

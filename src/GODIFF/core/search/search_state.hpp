@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// What a Search consists of; private to search.cpp, search_learn.cpp and search_io.cpp.
+#pragma once
+
+#include <chrono>
+#include <vector>
+
+#include "core/diffusion/sampler.hpp"
+#include "core/geometry/fingerprint.hpp"
+#include "core/geometry/graph.hpp"
+#include "core/network/score_network.hpp"
+#include "core/search/relax.hpp"
+#include "core/search/search.hpp"
+#include "core/search/trainer.hpp"
+
+namespace godiff {
+
+struct Search::State {
+  State(const System &given_system, const Settings &given_settings);
+
+  // What never changes.
+  Settings settings;
+  System system;
+  GraphBuilder graphs;
+  at::Tensor atomic_numbers;
+
+  // The learner.
+  ScoreNetwork network;
+  Sampler sampler;
+  Trainer trainer;
+
+  // The history.
+  Archive archive;
+  ClassRegistry classes;
+  Totals totals;
+  std::vector<StageSummary> finished;
+
+  // Where the search stands.
+  double reference;              // NaN until set
+  bool weights_loaded = false;
+  bool sampled = false;          // the queue belongs to current.stage
+  int learned = 0;               // stages whose learning is complete
+  StageSummary current;
+  std::vector<Positions> queue;  // candidates of the current stage
+  std::size_t next = 0;          // of the queue
+  std::int64_t stage_begin = 0;  // archive index of the first record of the current stage
+  Relaxation relaxation;
+  bool relaxing = false;         // relaxation holds the structure to evaluate
+  std::chrono::steady_clock::time_point asked{};    // when the open request was first given
+
+  bool all_sampled() const { return current.stage >= settings.stages; }
+
+  // search_learn.cpp
+  bool learn(const Progress &progress);
+  bool sample(const Progress &progress);
+  double temperature(int stage) const;
+  at::Tensor draw(const SampleRequest &request, const Progress &progress, std::int64_t done,
+                  std::int64_t total);
+  /// Archive indices of the training buffer of a stage at kT, and the weights of their losses.
+  std::vector<std::int64_t> select(int stage, double kT, std::vector<double> &weights,
+                                   std::int64_t &duplicates);
+  void close_stage();
+};
+
+}    // namespace godiff
