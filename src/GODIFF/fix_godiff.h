@@ -10,15 +10,74 @@ FixStyle(godiff,FixGODiff);
 
 #include "fix.h"
 
+
 namespace LAMMPS_NS {
 
+/// Global structure search: every step of a run puts one candidate into the atoms and learns its
+/// energy from the run loop of LAMMPS.
 class FixGODiff : public Fix {
  public:
   FixGODiff(class LAMMPS *, int, char **);
+  ~FixGODiff() override;
+
   int setmask() override;
+  void init() override;
+  void setup(int) override;
+  void initial_integrate(int) override;
+  void pre_exchange() override;
+  void post_force(int) override;
+  void end_of_step() override;
+  void post_run() override;
+
+  void write_restart(FILE *) override;
+  void restart(char *) override;
+
+  double compute_scalar() override;
+  double compute_vector(int) override;
+  double compute_array(int, int) override;
+  double memory_usage() override;
+
+  void grow_arrays(int) override;
+  void copy_arrays(int, int, int) override;
+  void set_arrays(int) override;
+  int pack_exchange(int, double *) override;
+  int unpack_exchange(int, double *) override;
+
+ private:
+  struct Impl;    // keeps the core library out of this header
+  Impl *impl;
+  double **destination;    // where atoms on their way to another rank really are [nmax][3]
+
+  // fix_godiff_setup.cpp
+  void check_other_fixes();
+  void gather_atoms();
+  void build_system();
+  void check_room();
+  void check_unchanged();
+  void begin();
+  void start_search();
+  void print_plan(int);
+
+  // fix_godiff_migrate.cpp
+  void place_atoms();
+  void migrate();
+  int clamp_leaving();
+  void order_by_id();
+
+  // fix_godiff.cpp
+  bool work(const char *);
+  bool progress(const char *, bigint, bigint);
+  void hand_out();
+  void stop_run();
+
+  // fix_godiff_output.cpp
+  void update_outputs();
+  void share_outputs();
+  void print_stages();
+  void print_summary();
 };
 
-}  // namespace LAMMPS_NS
+}    // namespace LAMMPS_NS
 
 #endif
 #endif

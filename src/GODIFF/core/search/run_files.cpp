@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "core/search/run_files.hpp"
+
+#include <filesystem>
+
+#include "core/base/error.hpp"
+#include "core/io/atomic_file.hpp"
+#include "core/io/best_dump.hpp"
+#include "core/io/safetensors.hpp"
+
+namespace godiff {
+
+namespace {
+
+// Metadata of a saved run; the offsets are bytes.
+constexpr const char *PREFIX = "files.prefix";
+constexpr const char *CSV_OFFSET = "files.csv";
+constexpr const char *XYZ_OFFSET = "files.xyz";
+
+std::int64_t offset_of(const SafeTensors &state, const char *key) {
+  const std::string &text = state.metadata(key);
+  try {
+    return std::stoll(text);
+  } catch (const std::exception &) {
+    throw Error(std::string("the saved run is damaged: ") + key + " is '" + text + "'");
+  }
+}
+
+}  // namespace
+
+RunFiles::RunFiles(const RunFileOptions &options, const System &system) :
+    options_(options),
+    system_(system) {}
+
+RunFiles RunFiles::create(const RunFileOptions &options, const System &system) {
+  check_writable(options.prefix);
+  RunFiles files(options, system);
+  files.csv_ = CsvLog::create(options.prefix + ".csv");
+  if (options.dump_all) files.xyz_ = ExtxyzWriter::create(options.prefix + ".xyz", system);
+  files.csv_->flush();
+  return files;
+}
+
+RunFiles RunFiles::resume(const RunFileOptions &options, const System &system,
+                          const SafeTensors &state) {
+  if (!state.has_metadata(PREFIX) || state.metadata(PREFIX) != options.prefix)
+    return create(options, system);
+  check_writable(options.prefix);
+  RunFiles files(options, system);
+  files.csv_ = CsvLog::resume(options.prefix + ".csv", offset_of(state, CSV_OFFSET));
+  if (options.dump_all) {
+    const std::string path = options.prefix + ".xyz";
+    const std::int64_t end = offset_of(state, XYZ_OFFSET);
+    files.xyz_ = end < 0 ? ExtxyzWriter::create(path, system)
+                         : ExtxyzWriter::resume(path, system, end);
+  }
+  return files;
+}
+
+std::vector<std::string> RunFiles::existing(const std::string &prefix) {
+  std::vector<std::string> found;
+  for (const char *ending : {".csv", ".xyz", ".best", ".ckpt"})
+    if (std::filesystem::exists(prefix + ending)) found.push_back(prefix + ending);
+  return found;
+}
+
+std::vector<std::string> RunFiles::names() const {
+  std::vector<std::string> names{options_.prefix + ".csv"};
+  if (options_.dump_all) names.push_back(options_.prefix + ".xyz");
+  names.push_back(options_.prefix + ".best");
+  names.push_back(options_.prefix + ".ckpt");
+  return names;
+}
+
+void RunFiles::record(Search &search) {
+  const Record &record = search.archive().back();
+  CsvLine line;
+  line.candidate = static_cast<std::int64_t>(search.archive().size());
+  line.evaluation = record.evaluation;
+  line.stage = record.stage + 1;
+  line.temperature = record.kT / options_.temperature_unit;
+  line.energy = record.energy / options_.energy_unit;
+  line.weight = record.weight;
+  line.status = record.status;
+  line.structure_class = record.structure_class;
+  if (xyz_) {
+    FrameInfo info;
+    info.candidate = line.candidate;
+    info.evaluation = line.evaluation;
+    info.stage = line.stage;
+    info.temperature = line.temperature;
+    info.energy = line.energy;
+    info.status = line.status;
+    line.offset = xyz_->append(info, record.positions);
+    xyz_->flush();
+    search.set_last_offset(line.offset);
+  }
+  // The frame first: a line of the .csv file never points behind the end of the .xyz file.
+  csv_->append(line);
+  csv_->flush();
+}
+
+void RunFiles::write_best(const Search &search) const {
+  std::vector<Positions> structures;
+  for (const std::int64_t i : search.best_distinct(options_.best))
+    structures.push_back(search.archive()[static_cast<std::size_t>(i)].positions);
+  if (!structures.empty())
+    write_best_dump(options_.prefix + ".best", system_, structures, options_.triclinic);
+}
+
+void RunFiles::write_checkpoint(const Search &search) const {
+  SafeTensors state = search.save();
+  save(state);
+  state.write(options_.prefix + ".ckpt");
+}
+
+void RunFiles::save(SafeTensors &state) const {
+  state.put_metadata(PREFIX, options_.prefix);
+  state.put_metadata(CSV_OFFSET, std::to_string(csv_->offset()));
+  state.put_metadata(XYZ_OFFSET, std::to_string(xyz_ ? xyz_->offset() : -1));
+}
+
+void RunFiles::sync() {
+  csv_->sync();
+  if (xyz_) xyz_->sync();
+}
+
+std::vector<double> template_positions(const SafeTensors &state) {
+  const at::Tensor t = state.get("search.template_positions");
+  if (t.scalar_type() != at::kDouble)
+    throw Error("the saved run is damaged: its template is not of type float64");
+  const double *x = t.const_data_ptr<double>();
+  return {x, x + t.numel()};
+}
+
+}  // namespace godiff

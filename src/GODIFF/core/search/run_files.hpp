@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/geometry/system.hpp"
+#include "core/io/csv.hpp"
+#include "core/io/extxyz.hpp"
+#include "core/search/search.hpp"
+
+namespace godiff {
+
+/// Name, choices and units of the files of one run.
+struct RunFileOptions {
+  std::string prefix;             ///< PREFIX.csv, PREFIX.xyz, PREFIX.best, PREFIX.ckpt
+  int best = 10;                  ///< structures in PREFIX.best
+  bool dump_all = true;           ///< write PREFIX.xyz
+  bool triclinic = false;         ///< the LAMMPS box is of the triclinic kind
+  double energy_unit = 1.0;       ///< eV per energy unit of the run
+  double temperature_unit = 1.0;  ///< kT in eV per temperature unit of the run
+};
+
+/// The files of one run: what has been evaluated (.csv, .xyz, written at once and candidate by
+/// candidate), the best structures (.best) and the state of the search (.ckpt).
+///
+/// Every failure to write throws godiff::Error with the path and the system's reason.
+class RunFiles {
+public:
+  /// Opens new files, replacing those of the same name. Throws when the folder is not writable.
+  static RunFiles create(const RunFileOptions &options, const System &system);
+  /// Continues the files of the run that put save() into `state`: what was written later is cut off.
+  /// With another prefix than in that run (or when one of them had no .xyz file) new files begin.
+  /// Throws when a file to continue is missing, too short or another one.
+  static RunFiles resume(const RunFileOptions &options, const System &system,
+                         const SafeTensors &state);
+
+  /// Names of the files of this prefix that exist.
+  static std::vector<std::string> existing(const std::string &prefix);
+
+  /// Writes the candidate that search.archive().back() holds and notes its place in the archive.
+  void record(Search &search);
+  /// Replaces PREFIX.best; does nothing as long as no structure has status ok.
+  void write_best(const Search &search) const;
+  /// Replaces PREFIX.ckpt.
+  void write_checkpoint(const Search &search) const;
+  /// Adds the places where the files end now, for resume().
+  void save(SafeTensors &state) const;
+  /// Waits until all candidates are on the disk.
+  void sync();
+
+  const std::string &prefix() const { return options_.prefix; }
+  /// The names of all files of this run, for messages.
+  std::vector<std::string> names() const;
+
+private:
+  RunFiles(const RunFileOptions &options, const System &system);
+
+  RunFileOptions options_;
+  System system_;
+  std::optional<CsvLog> csv_;
+  std::optional<ExtxyzWriter> xyz_;
+};
+
+/// The template of a saved search, exactly as it was [3*n_template], Angstrom from the corner.
+std::vector<double> template_positions(const SafeTensors &state);
+
+}  // namespace godiff

@@ -1,0 +1,387 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// Before the first candidate: checks, the system that is searched, the search itself.
+#include "fix_godiff_impl.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+#include "atom.h"
+#include "comm.h"
+#include "compute.h"
+#include "domain.h"
+#include "error.h"
+#include "group.h"
+#include "modify.h"
+#include "neighbor.h"
+#include "update.h"
+
+#include "core/base/elements.hpp"
+#include "core/base/error.hpp"
+#include "core/base/random.hpp"
+#include "core/io/safetensors.hpp"
+
+using namespace LAMMPS_NS;
+
+namespace {
+
+constexpr bigint MAX_ATOMS = 100000;    // the graph of one structure has some hundred edges an atom
+constexpr double MOVED = 1e-6;          // Angstrom; conversion to lamda coordinates stays far below
+constexpr double SMALL_WINDOW = 1e-6;
+
+struct AtomRow {
+  tagint id;
+  imageint image;
+  int type;
+  int mobile;
+  double x[3];
+};
+
+// True when some owned atom is in both groups.
+bool overlap(const Atom *atom, int bit, int other) {
+  for (int i = 0; i < atom->nlocal; ++i)
+    if ((atom->mask[i] & bit) && (atom->mask[i] & other))
+      return true;
+  return false;
+}
+
+}    // namespace
+
+/* ----------------------------------------------------------------------
+   called by every command that initializes LAMMPS; this fix takes part in
+   runs only
+------------------------------------------------------------------------- */
+
+void FixGODiff::init() {
+  impl->pe = modify->get_compute_by_id("thermo_pe");
+  if (!impl->pe)
+    error->all(FLERR, "Fix godiff needs compute thermo_pe, which LAMMPS defines at start");
+  if (update->whichflag != 1)
+    return;
+
+  if (lmp->kokkos)
+    error->all(FLERR, "Fix godiff is not available with KOKKOS in this version: run without -k on");
+  if (strcmp(update->integrate_style, "verlet") != 0)
+    error->all(FLERR, "Fix godiff needs run_style verlet, not {}: every step is one evaluation",
+               update->integrate_style);
+  if (neighbor->build_once)
+    error->all(FLERR, "Fix godiff cannot work with neigh_modify once yes: candidates are far apart");
+  if (!domain->xperiodic || !domain->yperiodic)
+    error->all(FLERR, "Fix godiff needs periodic x and y: use boundary p p f or p p p");
+  if (!domain->zperiodic && (domain->boundary[2][0] != 1 || domain->boundary[2][1] != 1))
+    error->all(FLERR, "Fix godiff needs z periodic or fixed: use boundary p p f or p p p");
+  check_other_fixes();
+}
+
+/* ---------------------------------------------------------------------- */
+
+void FixGODiff::check_other_fixes() {
+  bool before = true;
+  for (Fix *other : modify->get_fix_list()) {
+    if (other == this) {
+      before = false;
+      continue;
+    }
+    if (utils::strmatch(other->style, "^godiff"))
+      error->all(FLERR, "Fix godiff: fix {} is a second search: unfix it first", other->id);
+    const int mine = overlap(atom, groupbit, other->groupbit) ? 1 : 0;
+    int shared = 0;
+    MPI_Allreduce(&mine, &shared, 1, MPI_INT, MPI_MAX, world);
+    if (shared && (other->rigid_flag || utils::strmatch(other->style, "^(rigid|shake|rattle|poems)")))
+      error->all(FLERR, "Fix godiff cannot move atoms that fix {} (style {}) holds together: "
+                 "leave them out of one of the groups", other->id, other->style);
+    if (other->time_integrate)
+      error->all(FLERR, "Fix godiff: fix {} (style {}) moves atoms as well: unfix it, the search "
+                 "places all atoms itself", other->id, other->style);
+    if (other->box_change)
+      error->all(FLERR, "Fix godiff: fix {} (style {}) changes the box: unfix it", other->id,
+                 other->style);
+    if (before && impl->settings.guided() && comm->me == 0 &&
+        utils::strmatch(other->style, "^(setforce|freeze|aveforce)"))
+      error->warning(FLERR, "Fix godiff learns forces after fix {} (style {}) has changed them: "
+                     "define that fix after fix godiff", other->id, other->style);
+  }
+}
+
+/* ----------------------------------------------------------------------
+   all atoms to all ranks, template first, each part sorted by ID
+------------------------------------------------------------------------- */
+
+void FixGODiff::gather_atoms() {
+  std::vector<AtomRow> mine(atom->nlocal), all(static_cast<std::size_t>(atom->natoms));
+  for (int i = 0; i < atom->nlocal; ++i) {
+    mine[i] = {atom->tag[i], atom->image[i], atom->type[i], (atom->mask[i] & groupbit) ? 1 : 0, {}};
+    std::copy_n(atom->x[i], 3, mine[i].x);
+  }
+  const int bytes = static_cast<int>(mine.size() * sizeof(AtomRow));
+  std::vector<int> counts(comm->nprocs), offsets(comm->nprocs, 0);
+  MPI_Allgather(&bytes, 1, MPI_INT, counts.data(), 1, MPI_INT, world);
+  for (int p = 1; p < comm->nprocs; ++p)
+    offsets[p] = offsets[p - 1] + counts[p - 1];
+  if (static_cast<std::size_t>(offsets.back() + counts.back()) != all.size() * sizeof(AtomRow))
+    error->all(FLERR, "Fix godiff: atoms have been lost before the search began");
+  MPI_Allgatherv(mine.data(), bytes, MPI_BYTE, all.data(), counts.data(), offsets.data(), MPI_BYTE,
+                 world);
+  std::sort(all.begin(), all.end(), [](const AtomRow &a, const AtomRow &b) {
+    return a.mobile != b.mobile ? a.mobile < b.mobile : a.id < b.id;
+  });
+
+  godiff::System &system = impl->system;
+  system = godiff::System();
+  impl->positions.clear();
+  impl->images.clear();
+  for (const AtomRow &row : all) {
+    ++(row.mobile ? system.n_mobile : system.n_template);
+    system.ids.push_back(row.id);
+    system.types.push_back(row.type);
+    impl->positions.insert(impl->positions.end(), row.x, row.x + 3);
+    impl->images.push_back(row.image);
+  }
+  std::vector<int> &order = impl->sorted_index;
+  order.resize(all.size());
+  for (std::size_t i = 0; i < all.size(); ++i)
+    order[i] = static_cast<int>(i);
+  std::sort(order.begin(), order.end(),
+            [&](int a, int b) { return system.ids[a] < system.ids[b]; });
+  impl->sorted_ids.clear();
+  for (int i : order)
+    impl->sorted_ids.push_back(static_cast<tagint>(system.ids[i]));
+  if (std::adjacent_find(impl->sorted_ids.begin(), impl->sorted_ids.end()) !=
+      impl->sorted_ids.end())
+    error->all(FLERR, "Fix godiff needs a different ID for every atom: use reset_atoms id");
+}
+
+/* ----------------------------------------------------------------------
+   cell, elements and confinement window of the gathered atoms
+------------------------------------------------------------------------- */
+
+void FixGODiff::build_system() {
+  godiff::System &system = impl->system;
+  std::copy_n(domain->boxlo, 3, system.origin.begin());
+  system.cell = godiff::Cell({{{domain->xprd, 0.0, 0.0},
+                               {domain->xy, domain->yprd, 0.0},
+                               {domain->xz, domain->yz, domain->zprd}}},
+                             {domain->xperiodic != 0, domain->yperiodic != 0,
+                              domain->zperiodic != 0});
+
+  const std::vector<int> numbers = GODiff::elements_of_types(lmp, impl->options);
+  for (int type : system.types) {
+    if (numbers[type] == 0)
+      error->all(FLERR, "Fix godiff: the element of atom type {} is not known: use keyword elements "
+                 "with a symbol for each type, or a labelmap with element symbols", type);
+    system.atomic_numbers.push_back(numbers[type]);
+  }
+
+  double top = -HUGE_VAL;
+  for (int i = 0; i < impl->n_template(); ++i) {
+    for (int d = 0; d < 3; ++d)
+      system.template_positions.push_back(impl->positions[3 * i + d] - system.origin[d]);
+    top = std::max(top, system.template_positions[3 * i + 2]);
+  }
+  const GODiff::FixOptions &options = impl->options;
+  const double zero = options.confine_above ? top : -system.origin[2];
+  system.z_lo = zero + options.confine_lo;
+  system.z_hi = zero + options.confine_hi;
+  if (system.z_lo < 0.0 || system.z_hi >= domain->zprd)
+    error->all(FLERR, "Fix godiff: the confinement window z {:.6g} to {:.6g} is not inside the box, "
+               "z {:.6g} to {:.6g}: change confine or make the box higher",
+               system.z_lo + system.origin[2], system.z_hi + system.origin[2], domain->boxlo[2],
+               domain->boxhi[2]);
+
+  if (comm->me == 0) {
+    int outside = 0;
+    for (int i = impl->n_template(); i < impl->n_atoms(); ++i) {
+      const double z = impl->positions[3 * i + 2] - system.origin[2];
+      if (z < system.z_lo - SMALL_WINDOW || z > system.z_hi + SMALL_WINDOW)
+        ++outside;
+    }
+    if (outside)
+      error->warning(FLERR, "Fix godiff: {} of {} mobile atoms of the input structure are outside "
+                     "the confinement window z {:.6g} to {:.6g}", outside, system.n_mobile,
+                     system.z_lo + system.origin[2], system.z_hi + system.origin[2]);
+  }
+}
+
+/* ----------------------------------------------------------------------
+   rank 0: how much of the window is left by mindist to the template?
+------------------------------------------------------------------------- */
+
+void FixGODiff::check_room() {
+  constexpr int DRAWS = 2000;
+  constexpr double LITTLE = 0.05;
+  const godiff::System &system = impl->system;
+  const double mindist = impl->settings.mindist;
+  if (mindist <= 0.0)
+    return;
+  godiff::System single = system;    // one atom in the window of the mobile ones
+  single.n_mobile = 1;
+  godiff::RandomStream random(1, godiff::Purpose::PRIOR);
+  int free = 0;
+  for (int k = 0; k < DRAWS; ++k) {
+    godiff::Positions x(3);
+    const godiff::Vec3 in_plane =
+        system.cell.cartesian({random.uniform(), random.uniform(), 0.0});
+    x[0] = in_plane[0];
+    x[1] = in_plane[1];
+    x[2] = system.z_lo + random.uniform() * (system.z_hi - system.z_lo);
+    if (!godiff::too_close(single, x, mindist, impl->settings.mindist_image))
+      ++free;
+  }
+  const double z_lo = system.z_lo + system.origin[2], z_hi = system.z_hi + system.origin[2];
+  if (free == 0)
+    throw godiff::Error(fmt::format("no place in the confinement window z {:.6g} to {:.6g} is {} "
+                                    "away from all template atoms: widen confine or lower mindist",
+                                    z_lo, z_hi, mindist));
+  if (free < LITTLE * DRAWS)
+    error->warning(FLERR, "Fix godiff: only {:.1f} % of the confinement window z {:.6g} to {:.6g} is "
+                   "{} away from all template atoms: most candidates will be drawn again",
+                   100.0 * free / DRAWS, z_lo, z_hi, mindist);
+}
+
+/* ----------------------------------------------------------------------
+   set up the first run after the fix command
+------------------------------------------------------------------------- */
+
+void FixGODiff::begin() {
+  if (atom->natoms > MAX_ATOMS)
+    error->all(FLERR, "Fix godiff: {} atoms are more than the network is made for ({}): use a "
+               "smaller template", atom->natoms, MAX_ATOMS);
+  gather_atoms();
+  if (impl->system.n_mobile == 0)
+    error->all(FLERR, "Fix godiff: there is no atom in group {}", group->names[igroup]);
+  if (impl->system.n_template == 0)
+    error->all(FLERR, "Fix godiff: group {} contains all atoms: leave the template out",
+               group->names[igroup]);
+  build_system();
+  const double box[9] = {domain->boxlo[0], domain->boxlo[1], domain->boxlo[2],
+                         domain->xprd,     domain->yprd,     domain->zprd,
+                         domain->xy,       domain->xz,       domain->yz};
+  std::copy_n(box, 9, impl->box);
+  impl->pe->compute_scalar();    // a collective: the search on rank 0 reads the result
+  GODiff::on_root(lmp, [this] { start_search(); });
+  // A restored search has its template exactly where it was: all ranks need the same numbers.
+  MPI_Bcast(impl->positions.data(), static_cast<int>(impl->positions.size()), MPI_DOUBLE, 0, world);
+  MPI_Bcast(impl->images.data(), static_cast<int>(impl->images.size()), MPI_LMP_IMAGEINT, 0, world);
+  impl->begun = true;
+  impl->saved.clear();
+}
+
+/* ---------------------------------------------------------------------- */
+
+void FixGODiff::start_search() {
+  godiff::System &system = impl->system;
+  const GODiff::FixOptions &options = impl->options;
+  const bool resumed = !impl->saved.empty();
+  godiff::SafeTensors state;
+  if (resumed) {
+    state = godiff::SafeTensors::from_bytes(impl->saved, "the state in the restart file");
+    // Bit for bit where the search left them, if they are there to rounding.
+    const std::vector<double> kept = godiff::template_positions(state);
+    if (kept.size() != system.template_positions.size())
+      throw godiff::Error(fmt::format("the restart file was written by a search with {} template "
+                                      "atoms, here are {}", kept.size() / 3, system.n_template));
+    for (int i = 0; i < impl->n_template(); ++i) {
+      godiff::Vec3 difference;
+      for (int d = 0; d < 3; ++d)
+        difference[d] = system.template_positions[3 * i + d] - kept[3 * i + d];
+      const godiff::Vec3 nearest = system.cell.minimum_image(difference);
+      if (std::sqrt(godiff::dot(nearest, nearest)) > MOVED)
+        throw godiff::Error(fmt::format("atom {} is not where the search in the restart file had "
+                                        "it: template atoms must not be moved", system.ids[i]));
+      const godiff::Vec3 shift = system.cell.fractional(difference);
+      imageint flags[3] = {impl->images[i] & IMGMASK, impl->images[i] >> IMGBITS & IMGMASK,
+                           impl->images[i] >> IMG2BITS};
+      for (int d = 0; d < 3; ++d)
+        flags[d] = (flags[d] + static_cast<imageint>(std::lround(shift[d]))) & IMGMASK;
+      impl->images[i] = flags[2] << IMG2BITS | flags[1] << IMGBITS | flags[0];
+    }
+    system.template_positions = kept;
+    for (std::size_t i = 0; i < kept.size(); ++i)
+      impl->positions[i] = kept[i] + system.origin[i % 3];
+    if (options.confine_above) {
+      double top = -HUGE_VAL;
+      for (std::size_t i = 2; i < kept.size(); i += 3)
+        top = std::max(top, kept[i]);
+      system.z_lo = top + options.confine_lo;
+      system.z_hi = top + options.confine_hi;
+    }
+  }
+
+  check_room();
+  impl->search = std::make_unique<godiff::Search>(system, impl->settings);
+  const double batch_edges = 64.0 * static_cast<double>(impl->search->edges_of_template());
+  if (batch_edges > INT_MAX)
+    throw godiff::Error(fmt::format("the graph of the template has {} edges, too many for a batch "
+                                    "of 64 structures: use a smaller template or a shorter network "
+                                    "cutoff", impl->search->edges_of_template()));
+  godiff::RunFileOptions files;
+  files.prefix = options.prefix;
+  files.best = options.best;
+  files.dump_all = options.dump_all;
+  files.triclinic = domain->triclinic != 0;
+  files.energy_unit = impl->units.energy;
+  files.temperature_unit = impl->units.temperature;
+  if (resumed) {
+    impl->search->restore(state);
+    impl->seconds = std::stod(state.metadata("run.seconds"));
+    impl->files = std::make_unique<godiff::RunFiles>(
+        godiff::RunFiles::resume(files, system, state));
+  } else {
+    if (!options.load.empty())
+      impl->search->load_network(godiff::SafeTensors::read(options.load));
+    const double energy = impl->pe->scalar * impl->units.energy;
+    // Only a relative energy window needs it.
+    if (!impl->settings.energy_absolute || std::isfinite(energy))
+      impl->search->set_reference(energy);
+    const std::vector<std::string> old = godiff::RunFiles::existing(files.prefix);
+    impl->files = std::make_unique<godiff::RunFiles>(godiff::RunFiles::create(files, system));
+    if (!old.empty())
+      utils::logmesg(lmp, "Fix godiff replaces the files of an earlier search: {}\n",
+                     utils::join_words(old, " "));
+  }
+  impl->printed = static_cast<int>(impl->search->settings().train ? impl->search->learned_stages()
+                                                                  : impl->search->stages().size());
+  impl->saved_stages = impl->search->learned_stages();
+  impl->raw_forces.assign(impl->positions.size(), 0.0);
+}
+
+/* ----------------------------------------------------------------------
+   before every later run
+------------------------------------------------------------------------- */
+
+void FixGODiff::check_unchanged() {
+  const double now[9] = {domain->boxlo[0], domain->boxlo[1], domain->boxlo[2],
+                         domain->xprd,     domain->yprd,     domain->zprd,
+                         domain->xy,       domain->xz,       domain->yz};
+  for (int k = 0; k < 9; ++k)
+    if (std::abs(now[k] - impl->box[k]) > MOVED)
+      error->all(FLERR, "Fix godiff: the box has changed since the search began: unfix and define "
+                 "the fix again");
+  if (atom->natoms != impl->n_atoms())
+    error->all(FLERR, "Fix godiff: there are {} atoms, {} when the search began: unfix and define "
+               "the fix again", atom->natoms, impl->n_atoms());
+  int mine[2] = {0, 0}, all[2];    // other atoms; moved template atoms
+  for (int i = 0; i < atom->nlocal; ++i) {
+    const int k = impl->index_of(atom->tag[i]);
+    const bool mobile = atom->mask[i] & groupbit;
+    if (k < 0 || atom->type[i] != impl->system.types[k] || mobile != (k >= impl->n_template())) {
+      mine[0] = 1;
+      continue;
+    }
+    if (mobile)
+      continue;
+    godiff::Vec3 difference;
+    for (int d = 0; d < 3; ++d)
+      difference[d] = atom->x[i][d] - impl->positions[3 * k + d];
+    difference = impl->system.cell.minimum_image(difference);
+    if (std::sqrt(godiff::dot(difference, difference)) > MOVED)
+      ++mine[1];
+  }
+  MPI_Allreduce(mine, all, 2, MPI_INT, MPI_SUM, world);
+  if (all[0])
+    error->all(FLERR, "Fix godiff: atom IDs, types or the group have changed since the search "
+               "began: unfix and define the fix again");
+  if (all[1] && comm->me == 0)
+    error->warning(FLERR, "Fix godiff: {} template atoms have been moved since the search began and "
+                   "go back to their places", all[1]);
+}

@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// No "using namespace LAMMPS_NS" here: LAMMPS and LibTorch both have a Device and an Error.
+#include "godiff_glue.hpp"
+
+#include <algorithm>
+#include <cstdlib>
+#include <cstring>
+
+#include <ATen/Parallel.h>
+#include <c10/util/Exception.h>
+#include <torch/version.h>
+
+#include <sched.h>
+
+#include "comm.h"
+#include "error.h"
+#include "exceptions.h"
+#include "force.h"
+#include "universe.h"
+#include "update.h"
+
+#include "core/base/error.hpp"
+
+namespace LAMMPS_NS {
+namespace GODiff {
+
+Units find_units(LAMMPS *lmp) {
+  Units units;
+  const std::string style = lmp->update->unit_style;
+  if (style == "real")
+    units.energy = utils::get_conversion_factor(utils::ENERGY, utils::REAL2METAL);
+  else if (style != "metal")
+    lmp->error->all(FLERR, "Fix godiff needs units metal or real, not {}", style);
+  units.temperature = lmp->force->boltz * units.energy;
+  return units;
+}
+
+std::string caught_message() {
+  try {
+    throw;
+  } catch (const LAMMPSException &) {
+    throw;
+  } catch (const c10::Error &e) {
+    return std::string("LibTorch: ") + e.what_without_backtrace();
+  } catch (const std::bad_alloc &) {
+    return "not enough memory: use a smaller network, fewer atoms or a smaller training batch";
+  } catch (const std::exception &e) {
+    return e.what();
+  } catch (...) {
+    return "unknown failure";
+  }
+}
+
+void patient_bcast(void *data, int count, MPI_Datatype type, MPI_Comm comm) {
+  constexpr double EAGER = 2e-4;  // seconds of polling, enough for the work of a normal step
+  constexpr int NAP = 1000;       // microseconds
+  MPI_Request request;
+  MPI_Ibcast(data, count, type, 0, comm, &request);
+  const double start = MPI_Wtime();
+  int done = 0;
+  while (true) {
+    MPI_Test(&request, &done, MPI_STATUS_IGNORE);
+    if (done)
+      return;
+    if (MPI_Wtime() - start > EAGER)
+      platform::usleep(NAP);
+  }
+}
+
+void agree(LAMMPS *lmp, const std::string &failure) {
+  int length = static_cast<int>(failure.size());
+  patient_bcast(&length, 1, MPI_INT, lmp->world);
+  if (length == 0)
+    return;
+  std::string message = failure;
+  message.resize(static_cast<std::size_t>(length));
+  MPI_Bcast(&message[0], length, MPI_CHAR, 0, lmp->world);
+  lmp->error->all(FLERR, "Fix godiff: {}", message);
+}
+
+namespace {
+
+int usable_cores() {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  if (sched_getaffinity(0, sizeof(set), &set) != 0)
+    return 1;
+  return std::max(1, CPU_COUNT(&set));
+}
+
+// Ranks of the whole job on this node as the launcher tells them, 0 if it does not.
+int ranks_on_node() {
+  for (const char *name : {"MPI_LOCALNRANKS", "OMPI_COMM_WORLD_LOCAL_SIZE"})
+    if (const char *text = std::getenv(name))
+      return std::max(0, std::atoi(text));
+  return 0;
+}
+
+}  // namespace
+
+int set_threads(LAMMPS *lmp) {
+  MPI_Comm node;
+  MPI_Comm_split_type(lmp->world, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &node);
+  int mine = 1;  // ranks of this world on this node
+  MPI_Comm_size(node, &mine);
+  MPI_Comm_free(&node);
+
+  // Worlds are not asked: a collective over the universe would hang if one of them has no such fix.
+  int worlds = lmp->universe->nworlds;
+  if (const int all = ranks_on_node())
+    worlds = std::clamp(all / mine, 1, worlds);
+  int threads = std::max(1, usable_cores() / worlds);
+  if (const char *text = std::getenv("OMP_NUM_THREADS"))
+    threads = std::max(1, std::atoi(text));
+  if (lmp->comm->me == 0)
+    at::set_num_threads(threads);
+  return threads;
+}
+
+std::string libtorch_version() {
+  return TORCH_VERSION;
+}
+
+}  // namespace GODiff
+}  // namespace LAMMPS_NS

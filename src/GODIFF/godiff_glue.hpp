@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// What stands between LAMMPS and the core: units, failures, waiting ranks, threads.
+#pragma once
+
+#include <string>
+
+#include "pointers.h"
+
+namespace LAMMPS_NS {
+namespace GODiff {
+
+/// Factors between the active LAMMPS units and those of the core (eV, Angstrom, kT in eV).
+struct Units {
+  double energy = 1.0;       ///< eV per energy unit; also eV/Angstrom per force unit
+  double temperature = 1.0;  ///< kT in eV per temperature unit
+};
+
+/// The factors for `units metal` and `units real`; error->all for any other.
+Units find_units(LAMMPS *lmp);
+
+/// The message of the exception that is being handled (godiff::Error, c10::Error, std::exception).
+/// Exceptions of LAMMPS itself are thrown on.
+std::string caught_message();
+
+/// MPI_Bcast from rank 0 in which the waiting ranks sleep instead of turning in a busy loop.
+void patient_bcast(void *data, int count, MPI_Datatype type, MPI_Comm comm);
+
+/// All ranks learn of the failure on rank 0 (empty: none) and end in error->all. Collective.
+void agree(LAMMPS *lmp, const std::string &failure);
+
+/// Runs `work` on rank 0 of the world while the other ranks sleep. Any exception becomes error->all
+/// on all ranks. Collective.
+template <class Work> void on_root(LAMMPS *lmp, Work &&work) {
+  std::string failure;
+  int me;
+  MPI_Comm_rank(lmp->world, &me);
+  if (me == 0) {
+    try {
+      work();
+    } catch (...) {
+      failure = caught_message();
+    }
+  }
+  agree(lmp, failure);
+}
+
+/// Gives LibTorch OMP_NUM_THREADS threads if that is set, else all cores that the roots of the
+/// worlds on this node may share: the other ranks sleep while rank 0 samples and trains.
+/// Returns the number. Collective over the world, acts on rank 0.
+int set_threads(LAMMPS *lmp);
+
+/// Version of the LibTorch in use, as "2.11.0".
+std::string libtorch_version();
+
+}  // namespace GODiff
+}  // namespace LAMMPS_NS
