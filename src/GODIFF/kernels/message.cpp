@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "kernels/message.hpp"
 
+#include <optional>
+
 #include <ATen/Parallel.h>
 #include <torch/torch.h>
 
@@ -75,11 +77,13 @@ std::tuple<at::Tensor, at::Tensor> forward_cpu(const at::Tensor &x, const at::Te
 class MessageFunction : public torch::autograd::Function<MessageFunction> {
  public:
   static torch::autograd::variable_list forward(torch::autograd::AutogradContext *context,
-                                                const at::Tensor &x, const at::Tensor &mu,
+                                                const at::Tensor &x,
+                                                const std::optional<at::Tensor> &optional_mu,
                                                 const at::Tensor &fixed_filter,
                                                 const at::Tensor &mobile_filter,
                                                 const BatchGraph &graph)
   {
+    const at::Tensor mu = optional_mu.value_or(at::Tensor());
     context->save_for_backward({x, mu, fixed_filter, mobile_filter});
     // The edge tensors are reference counted: this copy is shallow.
     context->saved_data["graph"] = c10::IValue::make_capsule(c10::make_intrusive<GraphHolder>(graph));
@@ -184,7 +188,8 @@ std::tuple<at::Tensor, at::Tensor> message(const at::Tensor &x, const at::Tensor
   const at::Tensor fixed = with_contiguous_columns(fixed_filter);
   const at::Tensor mobile = with_contiguous_columns(mobile_filter);
   if (!at::GradMode::is_enabled()) return forward_cpu(xc, muc, fixed, mobile, graph);
-  const auto out = MessageFunction::apply(xc, muc, fixed, mobile, graph);
+  const auto optional_mu = muc.defined() ? std::optional<at::Tensor>(muc) : std::nullopt;
+  const auto out = MessageFunction::apply(xc, optional_mu, fixed, mobile, graph);
   return {out[0], out[1]};
 }
 

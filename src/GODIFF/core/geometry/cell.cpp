@@ -60,26 +60,18 @@ Vec3 Cell::wrap(const Vec3 &r) const
 
 Vec3 Cell::minimum_image(const Vec3 &difference) const
 {
-  // Rounding the fractional part is not enough in skewed cells: search its neighbours too.
+  // Rounding the fractional part is not enough in skewed cells, but it bounds the search.
   Vec3 f = fractional(difference);
   for (int k = 0; k < 3; ++k)
     if (periodic_[k]) f[k] -= std::round(f[k]);
-  const Vec3 start = cartesian(f);
-  Vec3 best = start;
-  double shortest = dot(start, start);
-  const int reach[3] = {periodic_[0] ? 1 : 0, periodic_[1] ? 1 : 0, periodic_[2] ? 1 : 0};
-  for (int a = -reach[0]; a <= reach[0]; ++a)
-    for (int b = -reach[1]; b <= reach[1]; ++b)
-      for (int c = -reach[2]; c <= reach[2]; ++c) {
-        Vec3 r;
-        for (int k = 0; k < 3; ++k)
-          r[k] = start[k] + a * rows_[0][k] + b * rows_[1][k] + c * rows_[2][k];
-        const double length = dot(r, r);
-        if (length < shortest) {
-          shortest = length;
-          best = r;
-        }
-      }
+  Vec3 best = cartesian(f);
+  double shortest = dot(best, best);
+  for_images(difference, std::sqrt(shortest), [&](const Vec3 &r) {
+    if (dot(r, r) < shortest) {
+      shortest = dot(r, r);
+      best = r;
+    }
+  });
   return best;
 }
 
