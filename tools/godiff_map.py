@@ -218,7 +218,8 @@ def draw_map(runs, structures, options):
         axes.tick_params(labelbottom=True)
     for axes in grid[:, 0]:
         axes.set_ylabel("y (Å)")
-    figure.colorbar(scale, ax=grid, label=label, extend=extend, shrink=0.9, aspect=28, pad=0.015)
+    bar = figure.colorbar(scale, ax=grid, extend=extend, shrink=0.9, aspect=28, pad=0.015)
+    bar.set_label(label, fontsize=11 if rows > 1 else 8.5)
     add_legend(figure, len(frames.mobile_numbers) == 1)
     return figure
 
