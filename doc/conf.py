@@ -4,6 +4,9 @@
 import re
 from pathlib import Path
 
+from pygments.lexer import RegexLexer
+from pygments.token import Comment, Keyword, Name, Number, String, Text
+
 ROOT = Path(__file__).resolve().parent.parent
 
 project = "GODIFF"
@@ -12,11 +15,32 @@ copyright = author  # noqa: A001 (the name Sphinx wants)
 release = re.search(r"VERSION (\d+\.\d+\.\d+)", (ROOT / "CMakeLists.txt").read_text()).group(1)
 version = release
 
-extensions = ["sphinx.ext.mathjax"]
+extensions = ["sphinx.ext.extlinks", "sphinx.ext.mathjax"]
+# :lammps:`text <page>` links to a page of the LAMMPS manual, where it would be :doc:`text <page>`.
+extlinks = {"lammps": ("https://docs.lammps.org/%s.html", None)}
 exclude_patterns = ["_build"]
-# "code-block" without a language is LAMMPS input, which Pygments does not know.
 highlight_language = "none"
 nitpicky = True
 
 html_theme = "furo"
 html_title = f"GODIFF {release}"
+
+
+class LammpsLexer(RegexLexer):
+    """Input scripts, which Pygments does not know: comments, commands, variables, numbers, strings."""
+
+    tokens = {
+        "root": [
+            (r"#.*$", Comment),
+            (r"^\s*[a-z_]+(?=\s)", Keyword),
+            (r"\$(\{\w+\}|\([^)]*\)|\w)", Name.Variable),
+            (r'"[^"\n]*"', String),
+            (r"(?<![\w.])[-+]?\d+(\.\d*)?([eE][-+]?\d+)?(?![\w.])", Number),
+            (r"\S+", Text),
+            (r"\s+", Text),
+        ]
+    }
+
+
+def setup(app):
+    app.add_lexer("LAMMPS", LammpsLexer)
