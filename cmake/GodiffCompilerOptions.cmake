@@ -6,7 +6,9 @@
 
 add_library(godiff_options INTERFACE)
 add_library(godiff::options ALIAS godiff_options)
-target_compile_options(godiff_options INTERFACE -fPIC -Wall -Wextra)
+# LAMMPS loads plugins with their symbols made global: hidden ones cannot meet those of another plugin.
+target_compile_options(godiff_options INTERFACE -fPIC -fvisibility=hidden -fvisibility-inlines-hidden
+                                                -Wall -Wextra)
 if(GODIFF_WARNINGS_AS_ERRORS)
   target_compile_options(godiff_options INTERFACE -Werror)
 endif()
