@@ -50,12 +50,23 @@ Vec3 Cell::cartesian(const Vec3 &f) const
 Vec3 Cell::wrap(const Vec3 &r) const
 {
   Vec3 f = fractional(r);
+  bool outside = false;
   for (int k = 0; k < 3; ++k) {
-    if (!periodic_[k]) continue;
+    if (!periodic_[k] || (f[k] >= 0.0 && f[k] < 1.0)) continue;
+    outside = true;
     f[k] -= std::floor(f[k]);
     if (f[k] >= 1.0) f[k] = 0.0;    // -1e-20 - floor(-1e-20) rounds to 1
   }
-  return cartesian(f);
+  if (!outside) return r;
+  Vec3 wrapped = cartesian(f);
+  // A component that no periodic vector has stays as it is, bit for bit: an atom on the face of the
+  // confinement window must not leave it by rounding.
+  for (int k = 0; k < 3; ++k) {
+    bool moves = false;
+    for (int m = 0; m < 3; ++m) moves = moves || (periodic_[m] && rows_[m][k] != 0.0);
+    if (!moves) wrapped[k] = r[k];
+  }
+  return wrapped;
 }
 
 Vec3 Cell::minimum_image(const Vec3 &difference) const
