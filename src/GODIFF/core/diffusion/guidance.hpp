@@ -16,6 +16,9 @@ namespace godiff {
 class Guidance {
  public:
   Guidance(const System &system, const Settings &settings, std::int64_t count);
+  // The L-BFGS states point to the cell of this object.
+  Guidance(const Guidance &) = delete;
+  Guidance &operator=(const Guidance &) = delete;
 
   /// x += cap(coefficient * p, 0.1 A) for positions x [B, n_mobile, 3] float64 and forces of the
   /// mobile atoms (all atoms with `ffg_atoms all`); z is clamped to the window. `active` [B] skips
