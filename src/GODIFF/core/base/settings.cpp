@@ -55,7 +55,7 @@ const std::vector<Switch> &switches()
       {"g2", "exact|legacy", "exact", "exact", "exact",
        "squared diffusion coefficient: 2 sigma (s_max - s_min), or the older 2 sigma t"},
       {"weights_norm", "buffer|all", "buffer", "buffer", "buffer",
-       "Boltzmann weights normalised over the buffer, or over all valid structures"},
+       "Boltzmann weights normalized over the buffer, or over all valid structures"},
       {"loss_weights", "boltzmann|none", "boltzmann", "boltzmann", "boltzmann",
        "weights enter the draw and the loss, or the draw only"},
       {"ffg_dt", "yes|no", "yes", "no", "yes", "guidance step multiplied by dt"},
@@ -67,7 +67,7 @@ const std::vector<Switch> &switches()
       {"mindist_image", "yes|no", "yes", "-", "no", "minimum image in the distance test"},
       {"val_fraction", "number", "0.1", "-", "0.1",
        "part of the buffer that is kept for the plateau rule"},
-      {"optim_reset", "yes|no", "yes", "-", "yes", "fresh optimiser and schedule every stage"},
+      {"optim_reset", "yes|no", "yes", "-", "yes", "fresh optimizer and schedule every stage"},
   };
   return table;
 }
