@@ -80,10 +80,11 @@ void check(const json &entry, const BatchGraph &graph, std::int64_t structure, d
   const at::Tensor limit =
       tolerance + 1e-9 * at::tensor(per_centre, at::kLong).to(at::kDouble).unsqueeze(1);
   EXPECT_TRUE(((sums - golden::tensor(entry["vector_sum"])).abs() <= limit).all().item<bool>());
-  if (entry["shortest_with_mobile"].is_null())
+  if (entry["shortest_with_mobile"].is_null()) {
     EXPECT_TRUE(std::isinf(shortest));
-  else
+  } else {
     EXPECT_NEAR(shortest, entry["shortest_with_mobile"].get<double>(), tolerance);
+  }
 
   std::sort(distances.begin(), distances.end());
   const auto expected = entry["distances"].get<std::vector<double>>();

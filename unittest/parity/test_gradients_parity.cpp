@@ -1,0 +1,243 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// Gradients of the network against SchNetPack with autograd, and against finite differences.
+#include <functional>
+#include <set>
+
+#include <gtest/gtest.h>
+
+#include "core/geometry/graph.hpp"
+#include "core/network/score_network.hpp"
+#include "core/search/trainer.hpp"
+#include "parity/golden.hpp"
+
+namespace {
+
+using godiff::GraphBuilder;
+using godiff::NetworkSettings;
+using godiff::Parameters;
+using godiff::ScoreNetwork;
+using golden::Structure;
+using nlohmann::json;
+
+// c[i][a] = sin(1 + 0.7*(3*i + a)), [n, 3].
+at::Tensor pattern(std::int64_t n) {
+  return (1.0 + 0.7 * at::arange(3 * n, at::kDouble)).sin().view({n, 3});
+}
+
+NetworkSettings with_forces() {
+  NetworkSettings settings;
+  settings.force_head = true;
+  return settings;
+}
+
+/// The gradient of one tensor, flat, float64.
+at::Tensor gradient(const Parameters &parameters, const std::string &name) {
+  const std::int64_t begin = parameters.offset(name), size = parameters[name].numel();
+  return parameters.flat_gradient().narrow(0, begin, size).to(at::kDouble);
+}
+
+class GradientParity : public testing::TestWithParam<at::ScalarType> {
+protected:
+  at::ScalarType dtype() const { return GetParam(); }
+  double tolerance() const { return dtype() == at::kDouble ? 1e-10 : 5e-5; }
+
+  /// `size` is the sum of the magnitudes that add up to the loss, with either sign.
+  void check(const Parameters &parameters, double loss, double size, const json &record) {
+    EXPECT_NEAR(loss, record["loss"].get<double>(), (dtype() == at::kDouble ? 1e-11 : 1e-5) * size);
+    std::set<std::string> listed;
+    for (const json &entry : record["tensors"]) {
+      const auto name = entry["name"].get<std::string>();
+      listed.insert(name);
+      const at::Tensor g = gradient(parameters, name);
+      const double norm = entry["norm"].get<double>(), limit = tolerance() * norm;
+      EXPECT_NEAR(g.norm().item<double>(), norm, limit) << name;
+      EXPECT_NEAR(g.sum().item<double>(), entry["sum"].get<double>(),
+                  limit * std::sqrt(static_cast<double>(g.numel())))
+          << name;
+      for (std::size_t k = 0; k < entry["index"].size(); ++k)
+        EXPECT_NEAR(g[entry["index"][k].get<std::int64_t>()].item<double>(),
+                    entry["value"][k].get<double>(), limit)
+            << name << " element " << entry["index"][k];
+    }
+    ASSERT_EQ(listed.size(), 54u);
+    for (const std::string &name : parameters.names())
+      if (listed.count(name) == 0) {
+        EXPECT_EQ(gradient(parameters, name).abs().max().item<double>(), 0.0)
+            << name << " takes no part";
+      }
+  }
+};
+
+INSTANTIATE_TEST_SUITE_P(Types, GradientParity, testing::Values(at::kDouble, at::kFloat),
+                         [](const auto &info) { return golden::type_name(info.param); });
+
+// The loss reaches the scores of all atoms, template included.
+TEST_P(GradientParity, Scores) {
+  const json data = golden::read_json("painn_gradients.json");
+  for (const char *key : {"score_adatom", "score_mixed"}) {
+    SCOPED_TRACE(key);
+    const json &record = data[key];
+    const Structure s = golden::structure(record["system"]);
+    const std::int64_t n_template = s.n_atoms() - s.mobile;
+    golden::OpenNetwork network(dtype());
+    const GraphBuilder builder(s.system(n_template), 6.0, dtype());
+    const godiff::Features f =
+        network.backbone.forward(builder.build(s.mobile_positions(n_template)), golden::species(s));
+    const at::Tensor terms =
+        pattern(s.n_atoms()).to(dtype()) * network.score(f, record["time"].get<double>());
+    const at::Tensor loss = terms.sum();
+    loss.backward();
+    check(network.parameters, loss.item<double>(), terms.abs().sum().item<double>(), record);
+  }
+}
+
+TEST_P(GradientParity, Forces) {
+  const json record = golden::read_json("painn_gradients.json")["force_mixed"];
+  const Structure s = golden::structure("mixed");
+  const std::int64_t n_template = s.n_atoms() - s.mobile;
+  ScoreNetwork network(with_forces(), dtype());
+  golden::set_weights(network.parameters());
+  const GraphBuilder builder(s.system(n_template), 6.0, dtype());
+  const at::Tensor force =
+      network.forces(builder.build(s.mobile_positions(n_template)), golden::species(s), false);
+  const at::Tensor terms = pattern(s.n_atoms()).to(dtype()) * force[0];
+  const at::Tensor loss = terms.sum();
+  loss.backward();
+  check(network.parameters(), loss.item<double>(), terms.abs().sum().item<double>(), record);
+}
+
+TEST_P(GradientParity, ForceLoss) {
+  const json record = golden::read_json("painn_gradients.json")["force_loss"];
+  const Structure s = golden::structure("adatom");
+  ScoreNetwork network(with_forces(), dtype());
+  golden::set_weights(network.parameters());
+  const GraphBuilder builder(s.system(20), 6.0, dtype());
+  const at::Tensor x = golden::tensor(record["adatom_positions"]).view({2, 1, 3});
+  const godiff::BatchGraph graph = builder.build(x);
+  const at::Tensor target = (0.5 * pattern(42)).to(dtype()).view({2, 21, 3});
+  const at::Tensor loss =
+      (network.forces(graph, golden::species(s), false) - target).square().mean();
+  loss.backward();
+  check(network.parameters(), loss.item<double>(), loss.item<double>(), record);
+
+  const at::Tensor mobile = network.forces(graph, golden::species(s), true);
+  const double expected = record["mobile_square_sum"].get<double>();
+  EXPECT_NEAR((mobile - target.narrow(1, 20, 1)).square().sum().item<double>(), expected,
+              (dtype() == at::kDouble ? 1e-10 : 1e-5) * expected);
+}
+
+/// Compares the gradient of `loss` with fourth-order central differences for the largest and one
+/// more element of every tensor whose name does not start with `other_head`.
+void check_differences(ScoreNetwork &network, const std::function<at::Tensor()> &loss,
+                       const std::string &other_head) {
+  constexpr double STEP = 2e-3;
+  Parameters &parameters = network.parameters();
+  parameters.flat_gradient().zero_();
+  loss().backward();
+  at::NoGradGuard no_grad;
+  double *w = parameters.flat().data_ptr<double>();
+  std::uint64_t random = 12345;
+  for (const std::string &name : parameters.names()) {
+    if (name.compare(0, other_head.size(), other_head) == 0)
+      continue;
+    const at::Tensor g = gradient(parameters, name);
+    const double largest = g.abs().max().item<double>();
+    ASSERT_GT(largest, 0.0) << name;
+    random = random * 6364136223846793005u + 1442695040888963407u;
+    const std::int64_t elements[] = {g.abs().argmax().item<std::int64_t>(),
+                                     static_cast<std::int64_t>((random >> 33) % g.numel())};
+    for (const std::int64_t e : elements) {
+      double &value = w[parameters.offset(name) + e];
+      const double start = value;
+      const auto at_step = [&](double steps) {
+        value = start + steps * STEP;
+        return loss().item<double>();
+      };
+      const double difference =
+          (8.0 * (at_step(1) - at_step(-1)) - (at_step(2) - at_step(-2))) / (12.0 * STEP);
+      value = start;
+      // 1e-12 is the rounding of a loss of order 1 divided by the step.
+      const double slope = g[e].item<double>();
+      EXPECT_NEAR(difference, slope, 1e-6 * std::abs(slope) + 1e-12) << name << " element " << e;
+    }
+  }
+}
+
+// Two different structures of four atoms, two of them mobile.
+struct SmallBatch {
+  Structure structure = golden::structure("alloy");
+  GraphBuilder builder{structure.system(2), 6.0, at::kDouble};
+  at::Tensor x0 =
+      structure.mobile_positions(2, 2) + 0.1 * at::arange(12, at::kDouble).view({2, 2, 3}).cos();
+  at::Tensor species = golden::species(structure);
+};
+
+TEST(GradientDifferences, ScoreLossOfEveryTensor) {
+  const SmallBatch batch;
+  const godiff::Schedule schedule;
+  const at::Tensor t = at::tensor({0.35, 0.8}, at::kDouble);
+  const at::Tensor w = at::arange(12, at::kDouble).add(0.5).sin().view({2, 2, 3});
+  const at::Tensor weights = at::tensor({1.5, 0.5}, at::kDouble);
+  const at::Tensor s =
+      at::tensor({schedule.std(0.35), schedule.std(0.8)}, at::kDouble).view({2, 1, 1});
+  const godiff::BatchGraph graph = batch.builder.build(batch.x0 + s * w);
+  ScoreNetwork network(with_forces(), at::kDouble);
+  golden::set_weights(network.parameters());
+  for (const auto scale : {godiff::ScoreScale::REFERENCE, godiff::ScoreScale::CONSISTENT}) {
+    SCOPED_TRACE(scale == godiff::ScoreScale::REFERENCE ? "reference" : "consistent");
+    const auto loss = [&] {
+      return godiff::score_loss(schedule, scale, network.score(graph, batch.species, t), w, t,
+                                weights, 4);
+    };
+    check_differences(network, loss, "force.");
+  }
+}
+
+TEST(GradientDifferences, ForceLossOfEveryTensor) {
+  const SmallBatch batch;
+  const godiff::BatchGraph graph = batch.builder.build(batch.x0);
+  ScoreNetwork network(with_forces(), at::kDouble);
+  golden::set_weights(network.parameters());
+  const at::Tensor target = pattern(8).view({2, 4, 3});
+  for (const bool mobile_only : {false, true}) {
+    SCOPED_TRACE(mobile_only ? "mobile" : "all");
+    const at::Tensor wanted = mobile_only ? target.narrow(1, 2, 2) : target;
+    const auto loss = [&] {
+      return (network.forces(graph, batch.species, mobile_only) - wanted).square().mean();
+    };
+    check_differences(network, loss, "score.");
+  }
+}
+
+// What no output depends on gets a gradient of exactly 0.
+TEST_P(GradientParity, ZeroGradients) {
+  const Structure s = golden::structure("mixed");
+  ScoreNetwork network(with_forces(), dtype());
+  golden::set_weights(network.parameters());
+  const Parameters &parameters = network.parameters();
+  const GraphBuilder builder(s.system(12), 6.0, dtype());
+  const at::Tensor t = at::tensor({0.4}, at::kDouble);
+  const godiff::BatchGraph graph = builder.build(s.mobile_positions(12));
+  for (const std::string head : {"score", "force"}) {
+    parameters.flat_gradient().zero_();
+    const at::Tensor out = head == "score" ? network.score(graph, golden::species(s), t)
+                                           : network.forces(graph, golden::species(s), false);
+    (out - 1.0).square().sum().backward();
+    // Row 0 of the last layer makes the scalar output, which is dropped; row 1 makes the gate.
+    const at::Tensor weight = gradient(parameters, head + ".2.1.weight").view({2, 16});
+    const at::Tensor bias = gradient(parameters, head + ".2.1.bias");
+    EXPECT_EQ(weight[0].abs().max().item<double>(), 0.0);
+    EXPECT_GT(weight[1].abs().max().item<double>(), 0.0);
+    EXPECT_EQ(bias[0].item<double>(), 0.0);
+    EXPECT_NE(bias[1].item<double>(), 0.0);
+
+    const std::set<int> present(s.numbers.begin(), s.numbers.end());
+    ASSERT_EQ(present.size(), 3u);
+    const at::Tensor rows =
+        gradient(parameters, "painn.embedding.weight").view({100, 64}).abs().amax({1});
+    for (int z = 0; z < 100; ++z)
+      EXPECT_EQ(rows[z].item<double>() > 0.0, present.count(z) == 1) << z;
+  }
+}
+
+}  // namespace
