@@ -22,15 +22,22 @@ std::vector<double> geometric_ladder(double start, double stop, int stages)
 
 std::vector<double> boltzmann_weights(const std::vector<double> &energies, double kT)
 {
-  if (energies.empty()) return {};
-  const double lowest = *std::min_element(energies.begin(), energies.end());
+  std::vector<double> log_weights;
+  for (double energy : energies) log_weights.push_back(-energy / kT);
+  return normalized_weights(log_weights);
+}
+
+std::vector<double> normalized_weights(const std::vector<double> &log_weights)
+{
+  if (log_weights.empty()) return {};
+  const double largest = *std::max_element(log_weights.begin(), log_weights.end());
   std::vector<double> weights;
   double sum = 0.0;
-  for (double energy : energies) {
-    weights.push_back(std::exp(-(energy - lowest) / kT));
+  for (double x : log_weights) {
+    weights.push_back(std::exp(x - largest));
     sum += weights.back();
   }
-  for (double &w : weights) w *= static_cast<double>(energies.size()) / sum;
+  for (double &w : weights) w *= static_cast<double>(weights.size()) / sum;
   return weights;
 }
 

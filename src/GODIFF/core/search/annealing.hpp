@@ -12,6 +12,9 @@ std::vector<double> geometric_ladder(double start, double stop, int stages);
 /// Energies in the unit of kT, finite; empty input gives empty output.
 std::vector<double> boltzmann_weights(const std::vector<double> &energies, double kT);
 
+/// exp(log-weight), scaled to mean 1: what boltzmann_weights() does with -E/kT.
+std::vector<double> normalized_weights(const std::vector<double> &log_weights);
+
 /// Effective sample size (sum W)^2 / sum W^2; 0 for an empty list.
 double effective_sample_size(const std::vector<double> &weights);
 

@@ -51,6 +51,11 @@ Search::Search(const System &system, const Settings &settings) :
 
 Search::~Search() = default;
 
+void Search::set_log_weight(LogWeight log_weight)
+{
+  state_->log_weight = std::move(log_weight);
+}
+
 void Search::set_reference(double energy)
 {
   if (!std::isfinite(energy)) throw Error("the energy of the input structure is not finite");

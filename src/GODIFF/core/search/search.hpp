@@ -61,6 +61,9 @@ struct Totals {
 
 enum class ForceNeed { NONE, MOBILE, ALL };
 
+/// Logarithm of the unnormalised weight of a structure at kT; the default is -E/kT (method section 6).
+using LogWeight = std::function<double(const Positions &, double energy, double kT)>;
+
 /// The state machine of method section 14: sample -> evaluate -> select -> train -> next temperature.
 ///
 /// It never computes an energy: request() names a structure, report() is told its energy. One object
@@ -73,6 +76,9 @@ class Search {
 
   /// Takes the network weights (only) of a checkpoint, before the first stage (transfer).
   void load_network(const SafeTensors &checkpoint);
+
+  /// Replaces the weights of draw and loss, for instance by true importance weights -E/kT - ln q(x).
+  void set_log_weight(LogWeight log_weight);
 
   /// Energy of the input structure (eV): the zero of the energy window unless that is absolute.
   void set_reference(double energy);

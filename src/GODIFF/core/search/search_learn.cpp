@@ -151,7 +151,7 @@ std::vector<std::int64_t> Search::State::select(int stage, double kT, std::vecto
                                                 std::int64_t &duplicates)
 {
   std::vector<std::int64_t> candidates;
-  std::vector<double> energies;
+  std::vector<double> log_weights;
   duplicates = 0;
   for (std::size_t i = 0; i < archive.size(); ++i)
     if (archive[i].status == Status::OK) candidates.push_back(static_cast<std::int64_t>(i));
@@ -172,9 +172,10 @@ std::vector<std::int64_t> Search::State::select(int stage, double kT, std::vecto
     std::sort(kept.begin(), kept.end());
     candidates = kept;
   }
-  for (std::int64_t i : candidates) energies.push_back(archive[i].energy);
+  for (std::int64_t i : candidates)
+    log_weights.push_back(log_weight(archive[i].positions, archive[i].energy, kT));
 
-  const std::vector<double> all_weights = boltzmann_weights(energies, kT);
+  const std::vector<double> all_weights = normalized_weights(log_weights);
   std::vector<double> uniforms;
   RandomStream random(settings.seed, Purpose::KEYS, static_cast<std::uint32_t>(stage));
   for (std::size_t k = 0; k < candidates.size(); ++k) {
@@ -187,13 +188,13 @@ std::vector<std::int64_t> Search::State::select(int stage, double kT, std::vecto
   const std::vector<std::int64_t> chosen = weighted_draw(all_weights, uniforms, settings.buffer);
 
   std::vector<std::int64_t> buffer;
-  std::vector<double> chosen_energies, chosen_weights;
+  std::vector<double> chosen_logs, chosen_weights;
   for (std::int64_t k : chosen) {
     buffer.push_back(candidates[k]);
-    chosen_energies.push_back(energies[k]);
+    chosen_logs.push_back(log_weights[k]);
     chosen_weights.push_back(all_weights[k]);
   }
-  weights = settings.weights_all ? chosen_weights : boltzmann_weights(chosen_energies, kT);
+  weights = settings.weights_all ? chosen_weights : normalized_weights(chosen_logs);
   return buffer;
 }
 

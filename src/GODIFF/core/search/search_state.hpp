@@ -24,6 +24,8 @@ struct Search::State {
   GraphBuilder graphs;
   at::Tensor atomic_numbers;
 
+  LogWeight log_weight = [](const Positions &, double energy, double kT) { return -energy / kT; };
+
   // The learner.
   ScoreNetwork network;
   Sampler sampler;
