@@ -174,8 +174,12 @@ void FixGODiff::build_system() {
 
   double top = -HUGE_VAL;
   for (int i = 0; i < impl->n_template(); ++i) {
-    for (int d = 0; d < 3; ++d)
-      system.template_positions.push_back(impl->positions[3 * i + d] - system.origin[d]);
+    for (int d = 0; d < 3; ++d) {
+      double &x = impl->positions[3 * i + d];
+      system.template_positions.push_back(x - system.origin[d]);
+      // What a continued run will compute from the saved positions, to the last bit.
+      x = system.template_positions.back() + system.origin[d];
+    }
     top = std::max(top, system.template_positions[3 * i + 2]);
   }
   const GODiff::FixOptions &options = impl->options;
