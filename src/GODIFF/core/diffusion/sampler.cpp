@@ -140,6 +140,7 @@ at::Tensor Sampler::reverse(const SampleRequest &request, const ScoreFunction &s
   }
   for (int i = 0; i < extra; ++i) {
     const at::Tensor f = finite(forces(x));
+    calls_ += request.count;
     std::vector<bool> active;
     bool any = false;
     for (double largest : largest_forces(f, system_.n_mobile)) {
@@ -148,7 +149,6 @@ at::Tensor Sampler::reverse(const SampleRequest &request, const ScoreFunction &s
     }
     if (!any) break;
     guidance.push(x, f, EXTRA_STEP, active);
-    calls_ += request.count;
     wrap(x);
     if (tick && !tick(static_cast<std::int64_t>(times_.size()) + i + 1, total)) return {};
   }
