@@ -15,11 +15,19 @@ if(GODIFF_LMP)
             "${CMAKE_SOURCE_DIR}/tools/demo.sh"
     USES_TERMINAL VERBATIM
     COMMENT "Searching for the minimum of a Pt adatom on stepped Pt")
+  file(GLOB _plot_tools CONFIGURE_DEPENDS "${CMAKE_SOURCE_DIR}/tools/godiff_*.py")
+  add_custom_command(
+    OUTPUT "${_demo_dir}/pictures.list"
+    COMMAND ${_demo_command} draw "${_demo_dir}"
+    DEPENDS "${_demo_dir}/search.done" ${_plot_tools} "${_demo_input}/surface.dat"
+    VERBATIM
+    COMMENT "Drawing the pictures")
   add_custom_target(
     demo
     COMMAND ${_demo_command} report "${_demo_dir}"
-    DEPENDS "${_demo_dir}/search.done"
-    USES_TERMINAL VERBATIM)
+    DEPENDS "${_demo_dir}/pictures.list"
+    USES_TERMINAL VERBATIM
+    COMMENT "Result of the demo")
 endif()
 
 add_custom_target(
@@ -27,4 +35,5 @@ add_custom_target(
   COMMAND "${GODIFF_ENV_DIR}/bin/python" -m sphinx -q -E -W --keep-going -b html -d
           "${CMAKE_BINARY_DIR}/doctrees" "${CMAKE_SOURCE_DIR}/doc" "${GODIFF_LAUNCHER_DIR}/docs"
   COMMAND ${CMAKE_COMMAND} -E echo "Documentation: ${GODIFF_LAUNCHER_DIR}/docs/index.html"
-  USES_TERMINAL VERBATIM)
+  USES_TERMINAL VERBATIM
+  COMMENT "Building the documentation")

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # The demo: a search for the best place of one Pt adatom on stepped Pt, then pictures of it.
 #   demo.sh search FOLDER   runs examples/godiff/adatom in FOLDER (emptied first)
-#   demo.sh report FOLDER   draws the pictures and compares the result with the known minimum
+#   demo.sh draw FOLDER     draws the pictures
+#   demo.sh report FOLDER   names them and compares the result with the known minimum
 # GODIFF_LMP and GODIFF_PYTHON name the launcher and the Python to use.
 set -eu
 
@@ -10,7 +11,7 @@ root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
 example=$root/examples/godiff/adatom
 lmp=${GODIFF_LMP:-$root/build/lmp}
 python=${GODIFF_PYTHON:-$root/build/env/bin/python}
-action=${1:?search or report}
+action=${1:?search, draw or report}
 folder=${2:?folder for the files of the demo}
 
 # Prints the verdict: the last RESULT line of the log against the independent reference.
@@ -51,14 +52,17 @@ case $action in
     "$lmp" -in in.adatom
     : >search.done
     ;;
+  draw)
+    "$python" "$root/tools/godiff_plot.py" --out "$folder" --surface "$example/surface.dat" \
+      "$folder/adatom.csv" >"$folder/pictures.list"
+    ;;
   report)
     echo "Pictures:"
-    "$python" "$root/tools/godiff_plot.py" --out "$folder" --surface "$example/surface.dat" \
-      "$folder/adatom.csv"
+    cat "$folder/pictures.list"
     compare
     ;;
   *)
-    echo "demo.sh: unknown action '$action' (search or report)" >&2
+    echo "demo.sh: unknown action '$action' (search, draw or report)" >&2
     exit 2
     ;;
 esac

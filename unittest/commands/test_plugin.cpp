@@ -33,8 +33,9 @@ TEST(Plugin, RefusesAnotherLammps) {
   const auto run = run_lammps("plugin load '" GODIFF_FOREIGN_PLUGIN "'\nplugin list\n");
   ASSERT_TRUE(run.ok()) << run.output;
   ASSERT_EQ(run.warnings().size(), 1u) << run.output;
-  EXPECT_NE(run.warnings()[0].find("built for LAMMPS 29 Aug 2024 and is not loaded into 22 Jul 2025"),
-            std::string::npos)
+  EXPECT_NE(
+      run.warnings()[0].find("built for LAMMPS 29 Aug 2024 and is not loaded into 22 Jul 2025"),
+      std::string::npos)
       << run.output;
   // Only the right one, from the launcher, is there.
   EXPECT_TRUE(run.contains("Currently loaded plugins: 1")) << run.output;

@@ -34,7 +34,8 @@ bool starts_with(const std::string &text, const std::string &prefix) {
 std::vector<std::string> words_of(const std::string &line) {
   std::istringstream in(line);
   std::vector<std::string> words;
-  for (std::string word; in >> word;) words.push_back(word);
+  for (std::string word; in >> word;)
+    words.push_back(word);
   return words;
 }
 
@@ -44,7 +45,8 @@ std::vector<double> numbers_of(const std::vector<std::string> &words) {
   for (const auto &word : words) {
     char *end = nullptr;
     numbers.push_back(std::strtod(word.c_str(), &end));
-    if (*end != '\0') return {};
+    if (*end != '\0')
+      return {};
   }
   return numbers;
 }
@@ -65,10 +67,12 @@ std::vector<std::string> command_line(const RunOptions &options) {
   // outlive a test that ctest kills.
   setpgid(0, 0);
   prctl(PR_SET_PDEATHSIG, SIGKILL);
-  if (chdir(folder.c_str()) != 0) _exit(126);
+  if (chdir(folder.c_str()) != 0)
+    _exit(126);
   const int in = open("/dev/null", O_RDONLY);
   const int out = open("screen.test", O_WRONLY | O_CREAT | O_TRUNC, 0644);
-  if (in < 0 || out < 0) _exit(126);
+  if (in < 0 || out < 0)
+    _exit(126);
   dup2(in, STDIN_FILENO);
   dup2(out, STDOUT_FILENO);
   dup2(out, STDERR_FILENO);
@@ -77,9 +81,11 @@ std::vector<std::string> command_line(const RunOptions &options) {
     unsetenv(name);
   setenv("OMP_NUM_THREADS", std::to_string(options.threads).c_str(), 1);
   setenv("OMP_WAIT_POLICY", "passive", 1);
-  for (const auto &[name, value] : options.env) setenv(name.c_str(), value.c_str(), 1);
+  for (const auto &[name, value] : options.env)
+    setenv(name.c_str(), value.c_str(), 1);
   std::vector<char *> argv;
-  for (const auto &word : command) argv.push_back(const_cast<char *>(word.c_str()));
+  for (const auto &word : command)
+    argv.push_back(const_cast<char *>(word.c_str()));
   argv.push_back(nullptr);
   execv(argv[0], argv.data());
   _exit(127);
@@ -89,32 +95,42 @@ std::vector<std::string> command_line(const RunOptions &options) {
 
 std::vector<double> ThermoTable::column(const std::string &name) const {
   for (size_t i = 0; i < columns.size(); ++i) {
-    if (columns[i] != name) continue;
+    if (columns[i] != name)
+      continue;
     std::vector<double> values;
-    for (const auto &row : rows) values.push_back(row[i]);
+    for (const auto &row : rows)
+      values.push_back(row[i]);
     return values;
   }
   throw std::out_of_range("no thermo column " + name);
 }
 
-double ThermoTable::last(const std::string &name) const { return column(name).at(rows.size() - 1); }
+double ThermoTable::last(const std::string &name) const {
+  return column(name).at(rows.size() - 1);
+}
 
 std::string RunResult::error() const {
   for (const auto &line : lines_of(output))
-    if (starts_with(line, "ERROR")) return line;
+    if (starts_with(line, "ERROR"))
+      return line;
   return "";
 }
 
 std::vector<std::string> RunResult::warnings() const {
   std::vector<std::string> found;
   for (const auto &line : lines_of(output))
-    if (starts_with(line, "WARNING")) found.push_back(line);
+    if (starts_with(line, "WARNING"))
+      found.push_back(line);
   return found;
 }
 
-std::vector<ThermoTable> RunResult::thermo() const { return parse_thermo(log); }
+std::vector<ThermoTable> RunResult::thermo() const {
+  return parse_thermo(log);
+}
 
-std::string RunResult::file(const std::string &name) const { return read_file(folder / name); }
+std::string RunResult::file(const std::string &name) const {
+  return read_file(folder / name);
+}
 
 RunResult run_lammps(const std::string &input, const RunOptions &options) {
   using clock = std::chrono::steady_clock;
@@ -128,8 +144,10 @@ RunResult run_lammps(const std::string &input, const RunOptions &options) {
 
   const auto command = command_line(options);
   const pid_t child = fork();
-  if (child < 0) throw std::runtime_error("fork failed");
-  if (child == 0) execute(command, options, result.folder);
+  if (child < 0)
+    throw std::runtime_error("fork failed");
+  if (child == 0)
+    execute(command, options, result.folder);
   setpgid(child, child);  // the child does the same: whoever comes first
 
   const auto start = clock::now();
@@ -161,7 +179,8 @@ fs::path fresh_folder() {
   if (const auto *info = ::testing::UnitTest::GetInstance()->current_test_info())
     name = std::string(info->test_suite_name()) + "." + info->name();
   for (char &c : name)
-    if (c == '/') c = '-';
+    if (c == '/')
+      c = '-';
   const fs::path folder =
       fs::path(GODIFF_SCRATCH_DIR) / name / ("run" + std::to_string(++count[name]));
   fs::remove_all(folder);
@@ -190,7 +209,8 @@ std::vector<ThermoTable> parse_thermo(const std::string &log) {
     } else if (inside) {
       // Other lines (messages of fixes, warnings) may stand between the rows.
       const auto row = numbers_of(words);
-      if (row.size() == tables.back().columns.size()) tables.back().rows.push_back(row);
+      if (row.size() == tables.back().columns.size())
+        tables.back().rows.push_back(row);
     }
   }
   return tables;
@@ -199,7 +219,8 @@ std::vector<ThermoTable> parse_thermo(const std::string &log) {
 std::vector<std::string> lines_of(const std::string &text) {
   std::istringstream in(text);
   std::vector<std::string> lines;
-  for (std::string line; std::getline(in, line);) lines.push_back(line);
+  for (std::string line; std::getline(in, line);)
+    lines.push_back(line);
   return lines;
 }
 

@@ -3,6 +3,8 @@
 
 namespace godiff {
 
-const char *version() { return GODIFF_VERSION; }
+const char *version() {
+  return GODIFF_VERSION;
+}
 
 }  // namespace godiff
