@@ -18,10 +18,19 @@ constexpr double SMALLEST_CHANGE = 1e-8;
 
 }    // namespace
 
-AdamW::AdamW(const Parameters &parameters, double lr) :
+AdamW::AdamW(const Parameters &parameters, double lr, const std::string &frozen) :
     learning_rate(lr), first_moment(at::zeros_like(parameters.flat())),
     second_moment(at::zeros_like(parameters.flat()))
 {
+  for (const std::string &name : parameters.names()) {
+    if (!frozen.empty() && name.compare(0, frozen.size(), frozen) == 0) continue;
+    const std::int64_t begin = parameters.offset(name);
+    const std::int64_t end = begin + parameters[name].numel();
+    if (!ranges_.empty() && ranges_.back().second == begin)
+      ranges_.back().second = end;
+    else
+      ranges_.emplace_back(begin, end);
+  }
 }
 
 void AdamW::step(Parameters &parameters, double clip)
@@ -35,7 +44,7 @@ void AdamW::step(Parameters &parameters, double clip)
   const double correction2 = std::sqrt(1.0 - std::pow(BETA2, static_cast<double>(steps)));
   AT_DISPATCH_FLOATING_TYPES(gradient.scalar_type(), "godiff::adamw", [&] {
     auto *p = parameters.flat().data_ptr<scalar_t>();
-    auto *g = gradient.data_ptr<scalar_t>();
+    const auto *g = gradient.const_data_ptr<scalar_t>();
     auto *m = first_moment.data_ptr<scalar_t>();
     auto *v = second_moment.data_ptr<scalar_t>();
     const auto shrink = static_cast<scalar_t>(1.0 - learning_rate * DECAY);
@@ -43,15 +52,15 @@ void AdamW::step(Parameters &parameters, double clip)
     const auto root = static_cast<scalar_t>(1.0 / correction2);
     const auto b1 = static_cast<scalar_t>(BETA1), b2 = static_cast<scalar_t>(BETA2);
     const auto eps = static_cast<scalar_t>(EPS), clipped = static_cast<scalar_t>(scale);
-    const std::int64_t n = gradient.numel();
-    for (std::int64_t k = 0; k < n; ++k) {
-      const scalar_t gk = g[k] * clipped;
-      g[k] = 0;
-      m[k] = b1 * m[k] + (1 - b1) * gk;
-      v[k] = b2 * v[k] + (1 - b2) * gk * gk;
-      p[k] = p[k] * shrink - rate * m[k] / (std::sqrt(v[k]) * root + eps);
-    }
+    for (const auto &range : ranges_)
+      for (std::int64_t k = range.first; k < range.second; ++k) {
+        const scalar_t gk = g[k] * clipped;
+        m[k] = b1 * m[k] + (1 - b1) * gk;
+        v[k] = b2 * v[k] + (1 - b2) * gk * gk;
+        p[k] = p[k] * shrink - rate * m[k] / (std::sqrt(v[k]) * root + eps);
+      }
   });
+  gradient.zero_();
 }
 
 double Plateau::update(double loss, double learning_rate)

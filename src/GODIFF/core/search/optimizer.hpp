@@ -3,6 +3,9 @@
 
 #include <cstdint>
 #include <limits>
+#include <string>
+#include <utility>
+#include <vector>
 
 #include <ATen/core/Tensor.h>
 
@@ -14,7 +17,8 @@ namespace godiff {
 /// betas 0.9 and 0.999, eps 1e-8, decay 0.01), method section 16.
 class AdamW {
  public:
-  AdamW(const Parameters &parameters, double learning_rate);
+  /// Tensors whose name starts with `frozen` (one head, say) are left alone, decay included.
+  AdamW(const Parameters &parameters, double learning_rate, const std::string &frozen = "");
 
   /// Scales the flat gradient to at most `clip` (g *= min(1, clip/(|g| + 1e-6))), steps, and zeroes it.
   void step(Parameters &parameters, double clip);
@@ -24,6 +28,9 @@ class AdamW {
   // State, for checkpoints.
   std::int64_t steps = 0;
   at::Tensor first_moment, second_moment;
+
+ private:
+  std::vector<std::pair<std::int64_t, std::int64_t>> ranges_;    // of the flat tensor to step
 };
 
 /// Reduce-on-plateau rule of method section 16: relative threshold 1e-4, no cooldown, no minimum.

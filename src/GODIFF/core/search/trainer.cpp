@@ -17,6 +17,9 @@ namespace godiff {
 
 namespace {
 
+// A stage moves the backbone and one head; weight decay must not shrink the other meanwhile.
+constexpr const char *SCORE_HEAD = "score.", *FORCE_HEAD = "force.";
+
 // Fisher-Yates.
 std::vector<std::int64_t> permutation(std::int64_t n, RandomStream random)
 {
@@ -75,20 +78,20 @@ at::Tensor score_loss(const Schedule &schedule, ScoreScale scale, const at::Tens
 
 Trainer::Trainer(ScoreNetwork &network, const GraphBuilder &graphs, const Settings &settings) :
     network_(network), graphs_(graphs), settings_(settings), schedule_(make_schedule(settings)),
-    atomic_numbers_(species_tensor(graphs.system())), score_(fresh()), force_(fresh())
+    atomic_numbers_(species_tensor(graphs.system())), score_(fresh(FORCE_HEAD)),
+    force_(fresh(SCORE_HEAD))
 {
 }
 
-Trainer::Optimiser Trainer::fresh() const
+Trainer::Optimiser Trainer::fresh(const char *frozen_head) const
 {
-  return {AdamW(network_.parameters(), settings_.learning_rate),
+  return {AdamW(network_.parameters(), settings_.learning_rate, frozen_head),
           Plateau{settings_.lr_factor, settings_.patience}};
 }
 
 TrainingReport Trainer::train(Optimiser &optimiser, std::int64_t n, Purpose split, Purpose shuffle,
                               int stage, const Loss &loss, const Tick &tick)
 {
-  if (settings_.optim_reset) optimiser = fresh();
   const EpochPlan plan =
       plan_epochs(n, settings_.train_steps, settings_.batch, settings_.val_fraction);
   const auto stage_number = static_cast<std::uint32_t>(stage);
@@ -160,6 +163,7 @@ TrainingReport Trainer::train_score(const at::Tensor &positions, const std::vect
     return score_loss(schedule_, settings_.score_scale, score, noised.noise, t,
                       all_weights.index_select(0, rows), graphs_.system().n_atoms());
   };
+  if (settings_.optim_reset) score_ = fresh(FORCE_HEAD);
   return train(score_, positions.size(0), Purpose::SPLIT, Purpose::SHUFFLE, stage, loss, tick);
 }
 
@@ -174,6 +178,7 @@ TrainingReport Trainer::train_forces(const at::Tensor &positions, const at::Tens
     if (mobile_only) target = target.narrow(1, system.n_template, system.n_mobile);
     return (network_.forces(graph, atomic_numbers_, mobile_only) - target).square().mean();
   };
+  if (settings_.optim_reset) force_ = fresh(SCORE_HEAD);
   return train(force_, positions.size(0), Purpose::FORCE_SPLIT, Purpose::FORCE_SHUFFLE, stage,
                loss, tick);
 }

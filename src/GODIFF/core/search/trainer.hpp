@@ -71,7 +71,7 @@ class Trainer {
   using Loss = std::function<at::Tensor(const at::Tensor &rows, std::int64_t step, bool validation)>;
   TrainingReport train(Optimiser &optimiser, std::int64_t n, Purpose split, Purpose shuffle,
                        int stage, const Loss &loss, const Tick &tick);
-  Optimiser fresh() const;
+  Optimiser fresh(const char *frozen_head) const;
 
   ScoreNetwork &network_;
   const GraphBuilder &graphs_;
