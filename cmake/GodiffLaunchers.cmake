@@ -18,16 +18,15 @@ if(NOT GODIFF_LAMMPS_EXECUTABLE)
 endif()
 
 get_filename_component(_lammps_root "${GODIFF_LAMMPS_EXECUTABLE}" DIRECTORY)
-set(_potentials "")
+set(GODIFF_LAMMPS_POTENTIALS
+    ""
+    CACHE PATH "Folder of LAMMPS' potential files (empty: that of the installation)")
 foreach(_dir "${_lammps_root}/share/lammps/potentials" "${_lammps_root}/../share/lammps/potentials"
              "${GODIFF_LAMMPS_INCLUDE_DIR}/../potentials")
-  if(NOT _potentials AND IS_DIRECTORY "${_dir}")
-    get_filename_component(_potentials "${_dir}" ABSOLUTE)
+  if(NOT GODIFF_LAMMPS_POTENTIALS AND IS_DIRECTORY "${_dir}")
+    get_filename_component(GODIFF_LAMMPS_POTENTIALS "${_dir}" ABSOLUTE)
   endif()
 endforeach()
-set(GODIFF_LAMMPS_POTENTIALS
-    "${_potentials}"
-    CACHE PATH "Folder of LAMMPS' potential files")
 
 # Text in single quotes for sh.
 function(godiff_shell_quote variable text)

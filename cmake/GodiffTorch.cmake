@@ -8,14 +8,12 @@
 #         GODIFF_TORCH_CUDA  also link libtorch_cuda, so that device cuda can be used
 # Output: godiff::torch, GODIFF_TORCH_VERSION, GODIFF_CXX_STANDARD, GODIFF_TORCH_RPATH
 
-if(NOT GODIFF_TORCH_DIR)
-  file(GLOB _torch_dirs "${GODIFF_ENV_DIR}/lib/python3*/site-packages/torch")
-  list(APPEND _torch_dirs "")
-  list(GET _torch_dirs 0 _torch_dir)
-endif()
 set(GODIFF_TORCH_DIR
-    "${_torch_dir}"
-    CACHE PATH "LibTorch: the folder that holds include/ and lib/")
+    ""
+    CACHE PATH "LibTorch: the folder with include/ and lib/ (empty: the wheel in GODIFF_ENV_DIR)")
+if(NOT GODIFF_TORCH_DIR)
+  godiff_wheel_dir(GODIFF_TORCH_DIR torch)
+endif()
 
 set(_torch_version_header "")
 foreach(_header torch/headeronly/version.h torch/csrc/api/include/torch/version.h)
