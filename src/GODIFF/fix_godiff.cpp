@@ -105,6 +105,7 @@ int FixGODiff::setmask() {
 void FixGODiff::setup(int /*vflag*/) {
   const int threads = GODiff::set_threads(lmp);
   impl->active = impl->stopped = impl->out_of_time = false;
+  impl->running = true;
   impl->evaluated = 0;
   impl->run_start = platform::walltime();
   const bool first = !impl->begun;
@@ -145,6 +146,8 @@ void FixGODiff::initial_integrate(int /*vflag*/) {
   int state[3] = {0, 0, 0};    // a structure waits for its energy, forces needed, out of time
   if (impl->stopped)
     return;
+  if (!impl->referenced)
+    set_reference();
   GODiff::on_root(lmp, [&] {
     state[2] = !work("before the next candidate");
     state[0] = state[2] == 0 && impl->search->has_request();
@@ -165,6 +168,22 @@ void FixGODiff::initial_integrate(int /*vflag*/) {
   hand_out();
   place_atoms();
   next_reneighbor = update->ntimestep;
+}
+
+/* ----------------------------------------------------------------------
+   the energies in LAMMPS are still those of the setup. In setup() itself
+   later fixes have not added theirs yet.
+------------------------------------------------------------------------- */
+
+void FixGODiff::set_reference() {
+  const double energy = impl->pe->compute_scalar() * impl->units.energy;
+  GODiff::on_root(lmp, [&] {
+    // Only a relative energy window needs it.
+    if (!impl->search->has_reference() &&
+        (!impl->settings.energy_absolute || std::isfinite(energy)))
+      impl->search->set_reference(energy);
+  });
+  impl->referenced = true;
 }
 
 /* ----------------------------------------------------------------------
@@ -252,7 +271,7 @@ void FixGODiff::post_force(int /*vflag*/) {
 ------------------------------------------------------------------------- */
 
 void FixGODiff::end_of_step() {
-  if (!impl->begun)
+  if (!impl->running)
     return;
   impl->pe->addstep(update->ntimestep + 1);
   if (!impl->active)
@@ -292,11 +311,11 @@ void FixGODiff::end_of_step() {
 ------------------------------------------------------------------------- */
 
 void FixGODiff::post_run() {
-  if (!impl->begun)
-    return;
+  if (!impl->running)
+    return;    // of a minimization
   if (impl->stopped && !impl->out_of_time)
     timer->reset_timeout();
-  impl->active = impl->stopped = false;
+  impl->running = impl->active = impl->stopped = false;
 
   int placed = 0;
   GODiff::on_root(lmp, [&] {

@@ -52,6 +52,7 @@ class FixGODiff : public Fix {
   void check_other_fixes();
   void gather_atoms();
   void build_system();
+  void check_graph_size();
   void check_room();
   void check_unchanged();
   void begin();
@@ -67,6 +68,7 @@ class FixGODiff : public Fix {
   // fix_godiff.cpp
   bool work(const char *);
   bool progress(const char *, bigint, bigint);
+  void set_reference();
   void hand_out();
   void stop_run();
 

@@ -33,6 +33,8 @@ struct FixGODiff::Impl {
   std::vector<imageint> images;     // [n_atoms]
   double box[9] = {};               // lo, lengths, tilts
 
+  bool running = false;        // between setup and post_run of a run, not of a minimization
+  bool referenced = false;     // the energy of the input structure is known
   bool active = false;         // the atoms hold a structure that waits for its energy
   bool finished = false;       // the budget is spent
   bool stopped = false;        // this fix ends the present run early ...

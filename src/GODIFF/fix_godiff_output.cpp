@@ -152,6 +152,10 @@ void FixGODiff::print_plan(int threads) {
                       composition(system.atomic_numbers, 0, n_template));
   text += fmt::format("  window      z {:.6g} to {:.6g}, mindist {:.6g}\n",
                       system.z_lo + system.origin[2], system.z_hi + system.origin[2], s.mindist);
+  if (std::isfinite(s.energy_lo) || std::isfinite(s.energy_hi))
+    text += fmt::format("  energies    from {:.8g} to {:.8g}{}\n", impl->run_energy(s.energy_lo),
+                        impl->run_energy(s.energy_hi),
+                        s.energy_absolute ? "" : " above the input structure");
   text += fmt::format("  budget      {} stages x {} candidates = {} {}, seed {}\n", s.stages,
                       s.samples, budget, s.relax_steps > 0 ? "relaxations" : "evaluations", s.seed);
   if (s.relax_steps > 0)
@@ -176,9 +180,6 @@ void FixGODiff::print_plan(int threads) {
                       GODiff::libtorch_version(), threads, threads == 1 ? "" : "s",
                       s.double_precision ? "double" : "single");
   text += fmt::format("  files       {}\n", utils::join_words(impl->files->names(), " "));
-  if (impl->search->has_reference())
-    text += fmt::format("  input structure has energy {:.8g}\n",
-                        impl->run_energy(impl->search->reference()));
   if (impl->search->totals().evaluations > 0)
     text += fmt::format("  continues after {} evaluations in stage {}, best energy {:.8g}\n",
                         impl->search->totals().evaluations, impl->search->current_stage().stage + 1,

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <initializer_list>
 
 #include "atom.h"
 #include "comm.h"
@@ -26,6 +27,7 @@ using namespace LAMMPS_NS;
 namespace {
 
 constexpr bigint MAX_ATOMS = 100000;    // the graph of one structure has some hundred edges an atom
+constexpr double PI = 3.14159265358979323846;
 constexpr double MOVED = 1e-6;          // Angstrom; conversion to lamda coordinates stays far below
 constexpr double SMALL_WINDOW = 1e-6;
 
@@ -36,6 +38,13 @@ struct AtomRow {
   int mobile;
   double x[3];
 };
+
+bool begins_with_any(const std::string &text, std::initializer_list<const char *> beginnings) {
+  for (const char *beginning : beginnings)
+    if (text.compare(0, strlen(beginning), beginning) == 0)
+      return true;
+  return false;
+}
 
 // True when some owned atom is in both groups.
 bool overlap(const Atom *atom, int bit, int other) {
@@ -82,12 +91,12 @@ void FixGODiff::check_other_fixes() {
       before = false;
       continue;
     }
-    if (utils::strmatch(other->style, "^godiff"))
+    if (begins_with_any(other->style, {"godiff"}))
       error->all(FLERR, "Fix godiff: fix {} is a second search: unfix it first", other->id);
     const int mine = overlap(atom, groupbit, other->groupbit) ? 1 : 0;
     int shared = 0;
     MPI_Allreduce(&mine, &shared, 1, MPI_INT, MPI_MAX, world);
-    if (shared && (other->rigid_flag || utils::strmatch(other->style, "^(rigid|shake|rattle|poems)")))
+    if (shared && (other->rigid_flag || begins_with_any(other->style, {"rigid", "shake", "rattle", "poems"})))
       error->all(FLERR, "Fix godiff cannot move atoms that fix {} (style {}) holds together: "
                  "leave them out of one of the groups", other->id, other->style);
     if (other->time_integrate)
@@ -97,7 +106,7 @@ void FixGODiff::check_other_fixes() {
       error->all(FLERR, "Fix godiff: fix {} (style {}) changes the box: unfix it", other->id,
                  other->style);
     if (before && impl->settings.guided() && comm->me == 0 &&
-        utils::strmatch(other->style, "^(setforce|freeze|aveforce)"))
+        begins_with_any(other->style, {"setforce", "freeze", "aveforce"}))
       error->warning(FLERR, "Fix godiff learns forces after fix {} (style {}) has changed them: "
                      "define that fix after fix godiff", other->id, other->style);
   }
@@ -207,6 +216,30 @@ void FixGODiff::build_system() {
 }
 
 /* ----------------------------------------------------------------------
+   rank 0: edges are counted with 32 bits and take about 1 kB each, for all
+   structures that go through the network together
+------------------------------------------------------------------------- */
+
+void FixGODiff::check_graph_size() {
+  constexpr double BATCH = 64.0, MAX_EDGES = 2147483647.0;
+  const godiff::System &system = impl->system;
+  const double cutoff = impl->settings.network.cutoff;
+  double bottom = system.z_lo;
+  for (std::size_t i = 2; i < system.template_positions.size(); i += 3)
+    bottom = std::min(bottom, system.template_positions[i]);
+  const double height = domain->zperiodic ? domain->zprd : system.z_hi - bottom;
+  const double n = static_cast<double>(system.n_atoms());
+  double sphere = 4.0 / 3.0 * PI * cutoff * cutoff * cutoff;
+  if (!domain->zperiodic)
+    sphere = std::min(sphere, PI * cutoff * cutoff * height);
+  const double edges = n * n * sphere / (domain->xprd * domain->yprd * height);
+  if (BATCH * edges > MAX_EDGES)
+    throw godiff::Error(fmt::format("{} atoms with a network cutoff of {} have about {:.2g} edges, "
+                                    "too many for a batch of 64 structures: use a smaller template "
+                                    "or a shorter cutoff", system.n_atoms(), cutoff, edges));
+}
+
+/* ----------------------------------------------------------------------
    rank 0: how much of the window is left by mindist to the template?
 ------------------------------------------------------------------------- */
 
@@ -261,7 +294,6 @@ void FixGODiff::begin() {
                          domain->xprd,     domain->yprd,     domain->zprd,
                          domain->xy,       domain->xz,       domain->yz};
   std::copy_n(box, 9, impl->box);
-  impl->pe->compute_scalar();    // a collective: the search on rank 0 reads the result
   GODiff::on_root(lmp, [this] { start_search(); });
   // A restored search has its template exactly where it was: all ranks need the same numbers.
   MPI_Bcast(impl->positions.data(), static_cast<int>(impl->positions.size()), MPI_DOUBLE, 0, world);
@@ -312,12 +344,8 @@ void FixGODiff::start_search() {
   }
 
   check_room();
+  check_graph_size();
   impl->search = std::make_unique<godiff::Search>(system, impl->settings);
-  const double batch_edges = 64.0 * static_cast<double>(impl->search->edges_of_template());
-  if (batch_edges > INT_MAX)
-    throw godiff::Error(fmt::format("the graph of the template has {} edges, too many for a batch "
-                                    "of 64 structures: use a smaller template or a shorter network "
-                                    "cutoff", impl->search->edges_of_template()));
   godiff::RunFileOptions files;
   files.prefix = options.prefix;
   files.best = options.best;
@@ -333,10 +361,6 @@ void FixGODiff::start_search() {
   } else {
     if (!options.load.empty())
       impl->search->load_network(godiff::SafeTensors::read(options.load));
-    const double energy = impl->pe->scalar * impl->units.energy;
-    // Only a relative energy window needs it.
-    if (!impl->settings.energy_absolute || std::isfinite(energy))
-      impl->search->set_reference(energy);
     const std::vector<std::string> old = godiff::RunFiles::existing(files.prefix);
     impl->files = std::make_unique<godiff::RunFiles>(godiff::RunFiles::create(files, system));
     if (!old.empty())
