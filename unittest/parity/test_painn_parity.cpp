@@ -69,7 +69,7 @@ TEST_P(PainnParity, Features) {
     const godiff::BatchGraph graph = builder.build(s.mobile_positions(n_template));
     EXPECT_EQ(2 * (graph.fixed.n_pairs() + graph.mobile.n_pairs()),
               painn().get(name + ".edges").item<std::int64_t>());
-    const godiff::Features f = network.backbone.forward(graph, golden::species(s));
+    const godiff::Features f = network.backbone.forward(graph, golden::species(s), false);
     const at::Tensor atoms = painn().get(name + ".atoms");
     expect_close(f.q.index_select(0, atoms), painn().get(name + ".q"), feature_tolerance(), "q");
     expect_close(f.mu.index_select(0, atoms), painn().get(name + ".mu"), feature_tolerance(), "mu");
@@ -95,7 +95,7 @@ TEST_P(PainnParity, SmallNetwork) {
   const std::int64_t n_template = s.n_atoms() - s.mobile;
   const godiff::GraphBuilder builder(s.system(n_template), settings.cutoff, dtype());
   const godiff::Features f =
-      backbone.forward(builder.build(s.mobile_positions(n_template)), golden::species(s));
+      backbone.forward(builder.build(s.mobile_positions(n_template)), golden::species(s), false);
   const at::Tensor atoms = painn().get("small.atoms");
   expect_close(f.q.index_select(0, atoms), painn().get("small.q"), feature_tolerance(), "q");
   expect_close(f.mu.index_select(0, atoms), painn().get("small.mu"), feature_tolerance(), "mu");
@@ -114,7 +114,7 @@ TEST_P(PainnParity, HeadsOfAllAtoms) {
     for (const std::int64_t n_template : {std::int64_t{1}, s.n_atoms() - s.mobile}) {
       const godiff::GraphBuilder builder(s.system(n_template), 6.0, dtype());
       const godiff::Features f = network.backbone.forward(
-          builder.build(s.mobile_positions(n_template)), golden::species(s));
+          builder.build(s.mobile_positions(n_template)), golden::species(s), false);
       for (std::int64_t k = 0; k < times.size(0); ++k)
         expect_close(network.score(f, times[k].item<double>()), painn().get(name + ".score")[k],
                      head_tolerance(), "score at time " + std::to_string(k));

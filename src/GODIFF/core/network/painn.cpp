@@ -16,6 +16,14 @@ constexpr double NORM_EPS = 1e-8;    // inside the square root of |V|
 
 }    // namespace
 
+at::Tensor mobile_rows(const at::Tensor &nodes, const BatchGraph &graph)
+{
+  auto shape = nodes.sizes().vec();
+  shape[0] = graph.n_atoms();
+  shape.insert(shape.begin(), graph.n_structures);
+  return nodes.view(shape).narrow(1, graph.n_template, graph.n_mobile).flatten(0, 1);
+}
+
 at::Tensor radial_basis(const at::Tensor &distance, int n_rbf, double cutoff)
 {
   const double width = cutoff / (n_rbf - 1);
@@ -79,7 +87,8 @@ at::Tensor PaiNN::filters(const EdgeSet &edges) const
       cosine_cutoff(d, settings_.cutoff).unsqueeze(1);
 }
 
-Features PaiNN::forward(const BatchGraph &graph, const at::Tensor &atomic_numbers) const
+Features PaiNN::forward(const BatchGraph &graph, const at::Tensor &atomic_numbers,
+                        bool mobile_only) const
 {
   const std::int64_t F = settings_.nfeat;
   const auto fixed_filters = filters(graph.fixed).chunk(settings_.nblock, 1);
@@ -95,6 +104,11 @@ Features PaiNN::forward(const BatchGraph &graph, const at::Tensor &atomic_number
     const auto [dq, dmu] = message(x, mu, fixed_filters[l], mobile_filters[l], graph);
     q = q + dq;
     mu = mu.defined() ? mu + dmu : dmu;
+    if (mobile_only && l + 1 == settings_.nblock) {
+      // Nobody receives messages from here on: what follows acts on each row by itself.
+      q = mobile_rows(q, graph);
+      mu = mobile_rows(mu, graph);
+    }
 
     const auto vu = at::linear(mu, block.mix).split(F, 2);
     const at::Tensor &v = vu[0], &u = vu[1];

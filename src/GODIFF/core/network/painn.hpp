@@ -11,7 +11,7 @@
 
 namespace godiff {
 
-/// Scalar and vector features of every node: q [nodes, F], mu [nodes, 3, F].
+/// Scalar and vector features of the rows asked for: q [rows, F], mu [rows, 3, F].
 struct Features {
   at::Tensor q, mu;
 };
@@ -25,8 +25,10 @@ class PaiNN {
   /// Fetches the views once the parameters are allocated.
   void bind(const Parameters &parameters);
 
-  /// Features of all nodes of the batch; atomic_numbers [N] int64 of one structure.
-  Features forward(const BatchGraph &graph, const at::Tensor &atomic_numbers) const;
+  /// Features of all nodes of the batch, or of the B*n_mobile rows of mobile atoms only (the same
+  /// numbers, less work); atomic_numbers [N] int64 of one structure.
+  Features forward(const BatchGraph &graph, const at::Tensor &atomic_numbers,
+                   bool mobile_only) const;
 
  private:
   struct Dense {
@@ -45,6 +47,9 @@ class PaiNN {
   Dense filter_;
   std::vector<Block> blocks_;
 };
+
+/// Rows of the mobile atoms of all structures: [B*n_mobile, ...] from [B*N, ...].
+at::Tensor mobile_rows(const at::Tensor &nodes, const BatchGraph &graph);
 
 /// Gaussian radial basis phi_k(d), [n, n_rbf], centres 0..cutoff, width = spacing (method section 8).
 at::Tensor radial_basis(const at::Tensor &distance, int n_rbf, double cutoff);

@@ -15,15 +15,6 @@ namespace {
 
 constexpr int TIME_FEATURES = 2;
 
-// Rows of the mobile atoms of all structures: [B*n_mobile, ...] from [B*N, ...].
-at::Tensor mobile_rows(const at::Tensor &nodes, const BatchGraph &graph)
-{
-  auto shape = nodes.sizes().vec();
-  shape[0] = graph.n_atoms();
-  shape.insert(shape.begin(), graph.n_structures);
-  return nodes.view(shape).narrow(1, graph.n_template, graph.n_mobile).flatten(0, 1);
-}
-
 }    // namespace
 
 ScoreNetwork::ScoreNetwork(const NetworkSettings &settings, at::ScalarType dtype) :
@@ -63,11 +54,10 @@ void ScoreNetwork::initialise(std::uint64_t seed)
 at::Tensor ScoreNetwork::score(const BatchGraph &graph, const at::Tensor &atomic_numbers,
                                const at::Tensor &t) const
 {
-  const Features features = backbone_.forward(graph, atomic_numbers);
+  const Features features = backbone_.forward(graph, atomic_numbers, true);
   const at::Tensor angle = t.to(dtype_).repeat_interleave(graph.n_mobile).unsqueeze(1) * M_PI;
-  const at::Tensor scalars =
-      at::cat({mobile_rows(features.q, graph), angle.sin(), angle.cos()}, 1);
-  return score_head_.forward(scalars, mobile_rows(features.mu, graph))
+  const at::Tensor scalars = at::cat({features.q, angle.sin(), angle.cos()}, 1);
+  return score_head_.forward(scalars, features.mu)
       .view({graph.n_structures, graph.n_mobile, 3});
 }
 
@@ -75,12 +65,9 @@ at::Tensor ScoreNetwork::forces(const BatchGraph &graph, const at::Tensor &atomi
                                 bool mobile_only) const
 {
   if (!force_head_) throw Error("the network has no force head");
-  const Features features = backbone_.forward(graph, atomic_numbers);
-  if (mobile_only)
-    return force_head_->forward(mobile_rows(features.q, graph), mobile_rows(features.mu, graph))
-        .view({graph.n_structures, graph.n_mobile, 3});
+  const Features features = backbone_.forward(graph, atomic_numbers, mobile_only);
   return force_head_->forward(features.q, features.mu)
-      .view({graph.n_structures, graph.n_atoms(), 3});
+      .view({graph.n_structures, mobile_only ? graph.n_mobile : graph.n_atoms(), 3});
 }
 
 }    // namespace godiff
