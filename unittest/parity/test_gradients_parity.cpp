@@ -82,7 +82,7 @@ TEST_P(GradientParity, Scores) {
     golden::OpenNetwork network(dtype());
     const GraphBuilder builder(s.system(n_template), 6.0, dtype());
     const godiff::Features f =
-        network.backbone.forward(builder.build(s.mobile_positions(n_template)), golden::species(s));
+        network.backbone.forward(builder.build(s.mobile_positions(n_template)), golden::species(s), false);
     const at::Tensor terms =
         pattern(s.n_atoms()).to(dtype()) * network.score(f, record["time"].get<double>());
     const at::Tensor loss = terms.sum();
