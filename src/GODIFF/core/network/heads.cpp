@@ -2,6 +2,7 @@
 #include "core/network/heads.hpp"
 
 #include <ATen/Functions.h>
+#include <ATen/TensorOperators.h>
 
 namespace godiff {
 

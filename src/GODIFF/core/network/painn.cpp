@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include <ATen/Functions.h>
+#include <ATen/TensorOperators.h>
 
 #include "kernels/message.hpp"
 

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include <ATen/Functions.h>
+#include <ATen/TensorOperators.h>
 #include <ATen/core/grad_mode.h>
 
 #include "core/base/error.hpp"
