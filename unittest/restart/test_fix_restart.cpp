@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// A search that was cut anywhere and continued from a LAMMPS restart file equals the uninterrupted
+// one bit for bit: every energy, every position, every weight of the network.
+#include "testing/small_search.hpp"
+
+#include <gtest/gtest.h>
+
+#include <cstdint>
+#include <cstring>
+#include <filesystem>
+#include <map>
+
+#include <nlohmann/json.hpp>
+
+using godiff::testing::fresh_folder;
+using godiff::testing::parse_csv;
+using godiff::testing::RunOptions;
+using godiff::testing::RunResult;
+using godiff::testing::SmallSearch;
+
+namespace {
+
+// Data of all tensors of a checkpoint that are not wall times, by name.
+std::map<std::string, std::string> tensors(const std::string &bytes) {
+  std::uint64_t length = 0;
+  std::memcpy(&length, bytes.data(), sizeof(length));
+  const auto header = nlohmann::json::parse(bytes.substr(8, length));
+  std::map<std::string, std::string> found;
+  for (const auto &[name, info] : header.items()) {
+    // These hold seconds among their numbers.
+    if (name == "__metadata__" || name == "search.totals" || name == "search.stages" ||
+        name == "search.current")
+      continue;
+    const std::size_t begin = info["data_offsets"][0], end = info["data_offsets"][1];
+    found[name] = bytes.substr(8 + length + begin, end - begin);
+  }
+  return found;
+}
+
+void expect_equal(const RunResult &a, const RunResult &b) {
+  EXPECT_EQ(a.file("godiff.s.csv"), b.file("godiff.s.csv"));
+  EXPECT_EQ(a.file("godiff.s.xyz"), b.file("godiff.s.xyz"));
+  EXPECT_EQ(a.file("godiff.s.best"), b.file("godiff.s.best"));
+  const auto x = tensors(a.file("godiff.s.ckpt")), y = tensors(b.file("godiff.s.ckpt"));
+  EXPECT_GT(x.size(), 10u);
+  ASSERT_EQ(x.size(), y.size());
+  for (const auto &[name, data] : x)
+    EXPECT_TRUE(y.count(name) && y.at(name) == data) << name;
+}
+
+// The script that continues `search` from a restart file.
+std::string continuation(const SmallSearch &search, const std::string &file,
+                         const std::string &commands) {
+  return "read_restart " + file + "\n" + search.potential + search.fix() + search.after +
+         "thermo 1\nthermo_style custom step pe f_s\n" + commands;
+}
+
+// Runs `total` steps at once, and cut after each of the given steps; compares the files.
+void expect_restartable(SmallSearch search, int total, const std::vector<int> &cuts,
+                        RunOptions options = {}) {
+  search.commands = "run " + std::to_string(total) + "\n";
+  const RunResult whole = search.run(options);
+  ASSERT_TRUE(whole.ok()) << whole.output;
+  for (const int cut : cuts) {
+    SCOPED_TRACE("cut after step " + std::to_string(cut));
+    options.folder = fresh_folder();
+    search.commands = "run " + std::to_string(cut) + "\nwrite_restart cut.restart\n";
+    const RunResult first = search.run(options);
+    ASSERT_TRUE(first.ok()) << first.output;
+    const RunResult second = godiff::testing::run_lammps(
+        continuation(search, "cut.restart", "run " + std::to_string(total - cut) + "\n"), options);
+    ASSERT_TRUE(second.ok()) << second.output;
+    expect_equal(whole, second);
+  }
+}
+
+}  // namespace
+
+TEST(Restart, AnyStep) {
+  // In a stage, at its end (nothing learned yet), just after, and when the search is complete.
+  SmallSearch search;
+  search.stages = 3;
+  expect_restartable(search, 9, {0, 1, 3, 4, 6, 9});
+}
+
+TEST(Restart, InTheMiddleOfARelaxation) {
+  SmallSearch search;
+  search.words = "sample prior relax 4 1e-6";
+  expect_restartable(search, 30, {2, 7, 15, 18});
+}
+
+TEST(Restart, WithGuidanceAndOneOptimiserForAllStages) {
+  SmallSearch search;
+  search.words = "guide 0.2 extra 2 switch optim_reset no anneal adaptive 2";
+  search.stages = 3;
+  expect_restartable(search, 9, {4, 6});
+}
+
+TEST(Restart, TriclinicAndPeriodic) {
+  SmallSearch search;
+  search.triclinic = true;
+  search.boundary = "p p p";
+  search.types = 2;
+  search.elements = "elements Pt Cu";
+  expect_restartable(search, 6, {2, 3});
+}
+
+TEST(Restart, TwoRanks) {
+  SmallSearch search;
+  search.mobile = 3;
+  RunOptions options;
+  options.nprocs = 2;
+  expect_restartable(search, 6, {2, 3}, options);
+}
+
+TEST(Restart, WithSpatialSorting) {
+  // LAMMPS sorts its atoms every few steps; the energies must not depend on when.
+  SmallSearch search;
+  search.before_read = "atom_modify sort 2 2.0\n";
+  search.samples = 6;
+  expect_restartable(search, 12, {5, 7});
+}
+
+TEST(Restart, FilesWrittenDuringTheRun) {
+  SmallSearch search;
+  search.stages = 3;
+  search.commands = "run 9\n";
+  const RunResult whole = search.run();
+  RunOptions options;
+  options.folder = fresh_folder();
+  search.commands = "restart 2 a.restart b.restart\nrun 9\n";
+  const RunResult other = search.run(options);
+  ASSERT_TRUE(whole.ok() && other.ok()) << whole.output << other.output;
+  EXPECT_EQ(whole.file("godiff.s.csv"), other.file("godiff.s.csv"));
+  // The run is complete, and its files hold more than the restart file knows: they are cut.
+  for (const char *file : {"a.restart", "b.restart"}) {
+    const RunResult again =
+        godiff::testing::run_lammps(continuation(search, file, "run 9\n"), options);
+    ASSERT_TRUE(again.ok()) << again.output;
+    EXPECT_TRUE(again.contains("continues after")) << again.output;
+    expect_equal(whole, again);
+  }
+}
+
+TEST(Restart, AfterAKill) {
+  SmallSearch search;
+  search.stages = 20;
+  search.samples = 4;
+  search.commands = "run 80\n";
+  const RunResult whole = search.run();
+  ASSERT_TRUE(whole.ok()) << whole.output;
+  RunOptions options;
+  options.folder = fresh_folder();
+  options.kill_when = [](const std::filesystem::path &folder) {
+    const auto file = folder / "godiff.s.csv";
+    return std::filesystem::exists(file) && std::filesystem::file_size(file) > 1500;
+  };
+  search.commands = "restart 3 a.restart b.restart\nrun 80\n";
+  const RunResult killed = search.run(options);
+  ASSERT_TRUE(killed.killed) << killed.output;
+  options.kill_when = nullptr;
+  // The newer of the two files may have been hit while it was written: then the other one serves.
+  const auto a = options.folder / "a.restart", b = options.folder / "b.restart";
+  const bool newer_a = std::filesystem::last_write_time(a) > std::filesystem::last_write_time(b);
+  RunResult again;
+  for (const bool use_a : {newer_a, !newer_a}) {
+    again = godiff::testing::run_lammps(
+        continuation(search, use_a ? "a.restart" : "b.restart", "run 80\n"), options);
+    if (again.ok())
+      break;
+  }
+  ASSERT_TRUE(again.ok()) << again.output;
+  expect_equal(whole, again);
+}
+
+TEST(Restart, AnotherPrefixBeginsNewFiles) {
+  SmallSearch search;
+  search.commands = "run 4\nwrite_restart cut.restart\n";
+  RunOptions options;
+  options.folder = fresh_folder();
+  ASSERT_TRUE(search.run(options).ok());
+  search.words = "save other";
+  const RunResult run =
+      godiff::testing::run_lammps(continuation(search, "cut.restart", "run 2\n"), options);
+  ASSERT_TRUE(run.ok()) << run.output;
+  EXPECT_EQ(parse_csv(run.file("godiff.s.csv")).rows.size(), 4u);
+  const auto csv = parse_csv(run.file("other.csv"));
+  ASSERT_EQ(csv.rows.size(), 2u);
+  EXPECT_EQ(csv.text("candidate")[0], "5");
+}
+
+TEST(Restart, RefusesWhatDoesNotFit) {
+  SmallSearch search;
+  search.commands = "run 4\nwrite_restart cut.restart\n";
+  RunOptions options;
+  options.folder = fresh_folder();
+  ASSERT_TRUE(search.run(options).ok());
+
+  const auto refused = [&](const SmallSearch &other, const std::string &commands,
+                           const std::string &message) {
+    const RunResult run =
+        godiff::testing::run_lammps(continuation(other, "cut.restart", commands), options);
+    EXPECT_FALSE(run.ok());
+    EXPECT_NE(run.error().find(message), std::string::npos)
+        << "expected: " << message << "\n"
+        << run.output;
+  };
+  SmallSearch other = search;
+  other.samples = 5;
+  refused(other, "run 1\n", "the saved search has samples 3, this one has 5");
+  other = search;
+  other.words = "mindist 0.5";
+  refused(other, "run 1\n", "the saved search has mindist 1, this one has 0.5");
+  other = search;
+  other.words = "network 4.0 32 1 8";
+  refused(other, "run 1\n", "the network of the checkpoint has nfeat 16, this search has 32");
+  other = search;
+  other.elements = "elements Au";
+  refused(other, "run 1\n", "the saved search has elements");
+  refused(search, "displace_atoms template move 0.1 0 0\nrun 1\n",
+          "is not where the search in the restart file had it");
+  refused(search, "group template id 20\ngroup mobile clear\ngroup mobile id 19\nrun 1\n",
+          "the restart file was written by a search with 18 template atoms, here are 19");
+
+  std::filesystem::resize_file(options.folder / "godiff.s.csv", 100);
+  refused(search, "run 1\n", "cannot continue godiff.s.csv");
+  std::filesystem::remove(options.folder / "godiff.s.csv");
+  refused(search, "run 1\n", "cannot continue godiff.s.csv: No such file or directory");
+}
