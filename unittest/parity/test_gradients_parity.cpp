@@ -81,8 +81,8 @@ TEST_P(GradientParity, Scores) {
     const std::int64_t n_template = s.n_atoms() - s.mobile;
     golden::OpenNetwork network(dtype());
     const GraphBuilder builder(s.system(n_template), 6.0, dtype());
-    const godiff::Features f =
-        network.backbone.forward(builder.build(s.mobile_positions(n_template)), golden::species(s), false);
+    const godiff::Features f = network.backbone.forward(
+        builder.build(s.mobile_positions(n_template)), golden::species(s), false);
     const at::Tensor terms =
         pattern(s.n_atoms()).to(dtype()) * network.score(f, record["time"].get<double>());
     const at::Tensor loss = terms.sum();
