@@ -53,8 +53,10 @@ case $action in
     : >search.done
     ;;
   draw)
+    # the first energy of the reference is the global minimum
+    target=$(sed -n 's/.*"energy": *\(-[0-9.]*\).*/\1/p' "$example/reference.json" | head -n 1)
     "$python" "$root/tools/godiff_plot.py" --out "$folder" --surface "$example/surface.dat" \
-      "$folder/adatom.csv" >"$folder/pictures.list"
+      --target "$target" "$folder/adatom.csv" >"$folder/pictures.list"
     ;;
   report)
     echo "Pictures:"
