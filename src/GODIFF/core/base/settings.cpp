@@ -144,19 +144,21 @@ void validate(const Settings &s)
   };
   need(s.stages >= 1, is("the number of stages", s.stages) + "at least 1");
   need(s.samples >= 1, is("the number of candidates per stage", s.samples) + "at least 1");
-  need(s.kT_stop > 0.0 && std::isfinite(s.kT_start), "temperatures must be positive");
+  need(s.kT_stop > 0.0 && s.kT_start > 0.0 && std::isfinite(s.kT_start),
+       "temperatures must be positive");
   need(s.kT_start > s.kT_stop || s.stages == 1,
        "the start temperature must be above the stop temperature");
-  need(s.mindist >= 0.0, is("mindist", s.mindist) + "0 or more");
+  need(s.mindist >= 0.0 && std::isfinite(s.mindist), is("mindist", s.mindist) + "0 or more");
   need(s.energy_lo < s.energy_hi, "the energy window is empty: lo must be below hi");
   need(s.buffer >= 1, is("buffer", s.buffer) + "at least 1");
   need(s.train_steps >= 1, is("train steps", s.train_steps) + "at least 1");
   need(s.batch >= 1, is("train batch", s.batch) + "at least 1");
-  need(s.learning_rate > 0.0, is("optim lr", s.learning_rate) + "positive");
+  need(s.learning_rate > 0.0 && std::isfinite(s.learning_rate), is("optim lr", s.learning_rate) + "positive");
   need(s.lr_factor > 0.0 && s.lr_factor <= 1.0, is("optim factor", s.lr_factor) + "in (0,1]");
   need(s.patience >= 0, is("optim patience", s.patience) + "0 or more");
   need(s.clip > 0.0, is("optim clip", s.clip) + "positive");
-  need(s.network.cutoff > 0.0, is("network cutoff", s.network.cutoff) + "positive");
+  need(s.network.cutoff > 0.0 && std::isfinite(s.network.cutoff),
+       is("network cutoff", s.network.cutoff) + "positive");
   need(s.network.nfeat >= 16 && s.network.nfeat % 16 == 0 && s.network.nfeat <= 1024,
        is("network nfeat", s.network.nfeat) + "a multiple of 16 from 16 to 1024");
   need(s.network.nblock >= 1 && s.network.nblock <= 32,
@@ -165,7 +167,7 @@ void validate(const Settings &s)
        is("network nrbf", s.network.nrbf) + "from 2 to 1024");
   need(s.sample_steps >= 2, is("sample em steps", s.sample_steps) + "at least 2");
   need(s.sample_eps > 0.0 && s.sample_eps < 1.0, is("sample em eps", s.sample_eps) + "in (0,1)");
-  need(s.guide >= 0.0, is("guide", s.guide) + "0 or more");
+  need(s.guide >= 0.0 && std::isfinite(s.guide), is("guide", s.guide) + "0 or more");
   need(s.guide_extra >= 0, is("guide extra", s.guide_extra) + "0 or more");
   need(s.guide_extra == 0 || s.guided(), "guide extra needs a guide scale above 0");
   need(!s.guided() || s.sample == SampleKind::EULER_MARUYAMA,
@@ -173,6 +175,10 @@ void validate(const Settings &s)
   need(s.relax_steps >= 0, is("relax nmax", s.relax_steps) + "0 or more");
   need(s.relax_ftol > 0.0, is("relax ftol", s.relax_ftol) + "positive");
   need(s.unique_tolerance >= 0.0, is("unique", s.unique_tolerance) + "0 or more");
+  need(s.annealing == Annealing::GEOMETRIC || s.adaptive_ess >= 1.0,
+       is("anneal adaptive", s.adaptive_ess) + "at least 1");
+  need(s.val_fraction >= 0.0 && s.val_fraction <= MAX_VAL_FRACTION,
+       is("switch val_fraction", s.val_fraction) + "from 0 to 0.9");
 }
 
 std::string describe(const Settings &s)
