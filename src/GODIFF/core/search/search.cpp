@@ -95,13 +95,14 @@ bool Search::prepare(const Progress &progress)
 
 bool Search::has_request() const
 {
-  return state_->sampled;
+  // A stage that failed as a whole stays sampled with nothing left to ask for.
+  return state_->sampled && state_->next < state_->queue.size();
 }
 
 const Positions &Search::request() const
 {
   State &s = *state_;
-  if (!s.sampled) throw Error("there is no candidate to evaluate: call prepare() first");
+  if (!has_request()) throw Error("there is no candidate to evaluate: call prepare() first");
   if (s.asked == std::chrono::steady_clock::time_point{}) s.asked = std::chrono::steady_clock::now();
   return s.relaxing ? s.relaxation.positions() : s.queue[s.next];
 }

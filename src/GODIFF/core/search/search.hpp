@@ -91,7 +91,7 @@ class Search {
   bool work_due() const;
   /// Learns from the last full stage and draws the next candidates, as far as due. Returns false when
   /// `progress` interrupted it: nothing has changed then and it can be called again. Throws
-  /// godiff::Error when no candidate passes mindist, or when every energy of a stage has failed.
+  /// godiff::Error when no candidate passes mindist.
   bool prepare(const Progress &progress);
 
   /// True when a structure waits for its energy (prepare() first).
@@ -101,7 +101,8 @@ class Search {
   ForceNeed forces_needed() const;
   /// Energy (eV) of request(), and raw forces [3*n_atoms] eV/Angstrom (template rows may be zero unless
   /// forces_needed() is ALL; nullptr when NONE). Returns true when this completed a candidate, which
-  /// is then archive().back(); false while a local relaxation goes on.
+  /// is then archive().back(); false while a local relaxation goes on. Throws godiff::Error, with the
+  /// candidate on record, when it was the last of a stage whose energies have all failed.
   bool report(double energy, const double *forces);
 
   const System &system() const;

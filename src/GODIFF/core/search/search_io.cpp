@@ -283,7 +283,7 @@ Archive get_archive(const SafeTensors &file, std::int64_t n_mobile, std::int64_t
 void Search::load_network(const SafeTensors &checkpoint)
 {
   State &s = *state_;
-  if (!s.finished.empty() || s.archive.size() > 0)
+  if (!s.finished.empty() || s.sampled)
     throw Error("a network can only be loaded before the first stage");
   check_network(checkpoint, s.settings.network);
   // A checkpoint of an unguided search starts a guided one with a fresh force head.
