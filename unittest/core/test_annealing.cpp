@@ -105,6 +105,17 @@ TEST(BoltzmannWeights, KeepTheOrderAndUnderflowQuietly) {
   EXPECT_EQ(w[1], 0.0);
 }
 
+TEST(NormalizedWeights, AreBoltzmannWeightsOfAnyLogarithm) {
+  const std::vector<double> e = energies(40, 3.0);
+  std::vector<double> logs;
+  for (double x : e)
+    logs.push_back(-x / 0.2);
+  EXPECT_EQ(godiff::normalized_weights(logs), boltzmann_weights(e, 0.2));
+  EXPECT_EQ(godiff::normalized_weights({-INFINITY, 5.0, -INFINITY}),
+            (std::vector<double>{0.0, 3.0, 0.0}));
+  EXPECT_TRUE(godiff::normalized_weights({}).empty());
+}
+
 TEST(EffectiveSampleSize, Limits) {
   EXPECT_EQ(effective_sample_size({}), 0.0);
   EXPECT_EQ(effective_sample_size({0, 0}), 0.0);
