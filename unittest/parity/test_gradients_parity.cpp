@@ -127,8 +127,8 @@ TEST_P(GradientParity, ForceLoss) {
 }
 
 /// Compares the gradient of `loss` with fourth-order central differences. Of every tensor whose
-/// name does not start with `other_head`, the largest element of every 64 rows is taken: the parts of a
-/// layer (scalar, direction, vector; V, U) come 64 rows at a time.
+/// name does not start with `other_head`, the largest element of every 64 rows is taken: the parts
+/// of a layer (scalar, direction, vector; V, U) come 64 rows at a time.
 void check_differences(ScoreNetwork &network, const std::function<at::Tensor()> &loss,
                        const std::string &other_head) {
   constexpr double STEP = 2e-3;
