@@ -41,7 +41,7 @@ static const char cite_godiff[] =
     " year =      2021\n"
     "}\n\n";
 
-static constexpr double TICK = 1.0;    // seconds between two progress lines on a terminal
+static constexpr double TICK = 1.0;  // seconds between two progress lines on a terminal
 static constexpr char MAGIC[8] = {'G', 'O', 'D', 'I', 'F', 'F', '0', '1'};
 
 /* ---------------------------------------------------------------------- */
@@ -103,7 +103,7 @@ int FixGODiff::setmask() {
 ------------------------------------------------------------------------- */
 
 void FixGODiff::setup(int /*vflag*/) {
-  const int threads = GODiff::set_threads(lmp);
+  impl->threads = GODiff::count_threads(lmp);
   impl->active = impl->stopped = impl->out_of_time = false;
   impl->running = true;
   impl->evaluated = 0;
@@ -116,13 +116,13 @@ void FixGODiff::setup(int /*vflag*/) {
   GODiff::on_root(lmp, [this] { update_outputs(); });
   share_outputs();
   if (first && comm->me == 0)
-    print_plan(threads);
+    print_plan();
   impl->pe->addstep(update->ntimestep + 1);
 
   if (impl->finished) {
-    if (!impl->warned && comm->me == 0)
+    if (!impl->warned && comm->me == 0 && !impl->search->work_due())
       error->warning(FLERR, "Fix godiff: the search is complete, nothing is evaluated any more: "
-                     "unfix it or start another one");
+                            "unfix it or start another one");
     impl->warned = true;
     stop_run();
   }
@@ -143,7 +143,7 @@ void FixGODiff::stop_run() {
 
 void FixGODiff::initial_integrate(int /*vflag*/) {
   impl->active = false;
-  int state[3] = {0, 0, 0};    // a structure waits for its energy, forces needed, out of time
+  int state[3] = {0, 0, 0};  // a structure waits for its energy, forces needed, out of time
   if (impl->stopped)
     return;
   if (!impl->referenced)
@@ -160,7 +160,7 @@ void FixGODiff::initial_integrate(int /*vflag*/) {
   share_outputs();
   impl->out_of_time = state[2] != 0;
   if (!state[0]) {
-    stop_run();    // this step changes nothing
+    stop_run();  // this step changes nothing
     return;
   }
   impl->active = true;
@@ -194,8 +194,9 @@ bool FixGODiff::work(const char *when) {
   if (!impl->search->work_due())
     return true;
   impl->last_tick = platform::walltime();
-  const bool done = impl->search->prepare(
-      [this](const char *what, std::int64_t part, std::int64_t whole) {
+  const GODiff::ThreadScope threads(impl->threads);
+  const bool done =
+      impl->search->prepare([this](const char *what, std::int64_t part, std::int64_t whole) {
         return progress(what, part, whole);
       });
   if (impl->tick_shown) {
@@ -208,8 +209,10 @@ bool FixGODiff::work(const char *when) {
     impl->saved_stages = impl->search->learned_stages();
   }
   if (!done)
-    error->warning(FLERR, "Fix godiff: wall time limit reached {}: nothing is lost, write_restart "
-                   "now and go on from there", when);
+    error->warning(FLERR,
+                   "Fix godiff: wall time limit reached {}: nothing is lost, write_restart "
+                   "now and go on from there",
+                   when);
   return done;
 }
 
@@ -312,7 +315,7 @@ void FixGODiff::end_of_step() {
 
 void FixGODiff::post_run() {
   if (!impl->running)
-    return;    // of a minimization
+    return;  // of a minimization
   if (impl->stopped && !impl->out_of_time)
     timer->reset_timeout();
   impl->running = impl->active = impl->stopped = false;
@@ -320,7 +323,8 @@ void FixGODiff::post_run() {
   int placed = 0;
   GODiff::on_root(lmp, [&] {
     godiff::Search &search = *impl->search;
-    if (search.finished())
+    const bool learned = search.finished() && search.work_due();
+    if (learned)
       work("before the last stage was learned");
     const godiff::Archive &archive = search.archive();
     std::int64_t chosen = static_cast<std::int64_t>(archive.size()) - 1;
@@ -330,7 +334,7 @@ void FixGODiff::post_run() {
     placed = impl->evaluated > 0 && chosen >= 0;
     if (placed)
       impl->set_mobile(archive[static_cast<std::size_t>(chosen)].positions);
-    if (impl->evaluated > 0) {
+    if (impl->evaluated > 0 || learned) {
       impl->files->write_best(search);
       impl->files->write_checkpoint(search);
       impl->files->sync();
@@ -338,7 +342,8 @@ void FixGODiff::post_run() {
     impl->seconds += platform::walltime() - impl->run_start;
     impl->run_start = platform::walltime();
     update_outputs();
-    print_summary();
+    if (impl->evaluated > 0 || learned)
+      print_summary();
   });
   share_outputs();
   MPI_Bcast(&placed, 1, MPI_INT, 0, world);
@@ -365,7 +370,7 @@ void FixGODiff::write_restart(FILE *fp) {
     return;
   std::string failure;
   try {
-    std::string bytes = impl->saved;    // read but not used yet, or nothing
+    std::string bytes = impl->saved;  // read but not used yet, or nothing
     if (impl->search) {
       impl->files->sync();
       godiff::SafeTensors state = impl->search->save();

@@ -10,13 +10,16 @@ FixStyle(godiff,FixGODiff);
 
 #include "fix.h"
 
+namespace godiff {
+class SafeTensors;
+}
 
 namespace LAMMPS_NS {
 
 /// Global structure search: every step of a run puts one candidate into the atoms and learns its
 /// energy from the run loop of LAMMPS.
 class FixGODiff : public Fix {
- public:
+public:
   FixGODiff(class LAMMPS *, int, char **);
   ~FixGODiff() override;
 
@@ -43,10 +46,10 @@ class FixGODiff : public Fix {
   int pack_exchange(int, double *) override;
   int unpack_exchange(int, double *) override;
 
- private:
-  struct Impl;    // keeps the core library out of this header
+private:
+  struct Impl;  // keeps the core library out of this header
   Impl *impl;
-  double **destination;    // where atoms on their way to another rank really are [nmax][3]
+  double **destination;  // where atoms on their way to another rank really are [nmax][3]
 
   // fix_godiff_setup.cpp
   void check_other_fixes();
@@ -56,8 +59,10 @@ class FixGODiff : public Fix {
   void check_room();
   void check_unchanged();
   void begin();
+  void restore_template(const godiff::SafeTensors &);
   void start_search();
-  void print_plan(int);
+  void place_window();
+  void print_plan();
 
   // fix_godiff_migrate.cpp
   void place_atoms();
@@ -79,7 +84,7 @@ class FixGODiff : public Fix {
   void print_summary();
 };
 
-}    // namespace LAMMPS_NS
+}  // namespace LAMMPS_NS
 
 #endif
 #endif

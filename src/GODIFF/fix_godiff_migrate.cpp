@@ -103,12 +103,12 @@ int FixGODiff::clamp_leaving() {
       if (!below && !above)
         continue;
       const double last_inside = std::nextafter(hi[d], lo[d]);
-      if (moved) {    // later
+      if (moved) {  // later
         x[d] = below ? lo[d] : last_inside;
         continue;
       }
       const double period = box_hi[d] - box_lo[d];
-      double up = x[d] - hi[d], down = lo[d] - x[d];    // distance to go in each direction
+      double up = x[d] - hi[d], down = lo[d] - x[d];  // distance to go in each direction
       if (domain->periodicity[d]) {
         if (up < 0.0)
           up += period;
@@ -117,7 +117,7 @@ int FixGODiff::clamp_leaving() {
       } else if (above) {
         down = HUGE_VAL;
         if (hi[d] >= box_hi[d])
-          continue;    // beyond a fixed face: LAMMPS reports it as lost
+          continue;  // beyond a fixed face: LAMMPS reports it as lost
       } else {
         up = HUGE_VAL;
         if (lo[d] <= box_lo[d])
@@ -167,7 +167,8 @@ void FixGODiff::order_by_id() {
   std::vector<int> order(n);
   for (int i = 0; i < n; ++i)
     order[i] = i;
-  std::sort(order.begin(), order.end(), [this](int a, int b) { return atom->tag[a] < atom->tag[b]; });
+  std::sort(order.begin(), order.end(),
+            [this](int a, int b) { return atom->tag[a] < atom->tag[b]; });
   for (int k = 0; k < n; ++k) {
     const int cell[3] = {k % bins[0], k / bins[0] % bins[1], k / bins[0] / bins[1]};
     double *x = atom->x[order[k]];

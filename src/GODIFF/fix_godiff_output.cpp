@@ -3,6 +3,7 @@
 // for the log.
 #include "fix_godiff_impl.hpp"
 
+#include <algorithm>
 #include <cmath>
 
 #include "comm.h"
@@ -39,7 +40,7 @@ std::string composition(const std::vector<int> &numbers, int begin, int end) {
   return text;
 }
 
-}    // namespace
+}  // namespace
 
 /* ----------------------------------------------------------------------
    global vector: totals of the search, except where a stage is named
@@ -97,13 +98,24 @@ void FixGODiff::update_outputs() {
 
   const auto row = [this](const godiff::StageSummary &s) {
     double *a = &impl->array[static_cast<std::size_t>(s.stage) * Impl::COLUMNS];
-    const double columns[Impl::COLUMNS] = {
-        s.stage + 1.0, impl->run_temperature(s.kT), static_cast<double>(s.evaluations),
-        static_cast<double>(s.drawn), static_cast<double>(s.rejected),
-        static_cast<double>(s.outside), static_cast<double>(s.duplicates),
-        static_cast<double>(s.failed), impl->run_energy(s.lowest), impl->run_energy(s.mean),
-        impl->run_energy(s.best), s.ess, static_cast<double>(s.buffer), s.score_loss, s.force_loss,
-        s.seconds_sampling, s.seconds_training, s.seconds_evaluating};
+    const double columns[Impl::COLUMNS] = {s.stage + 1.0,
+                                           impl->run_temperature(s.kT),
+                                           static_cast<double>(s.evaluations),
+                                           static_cast<double>(s.drawn),
+                                           static_cast<double>(s.rejected),
+                                           static_cast<double>(s.outside),
+                                           static_cast<double>(s.duplicates),
+                                           static_cast<double>(s.failed),
+                                           impl->run_energy(s.lowest),
+                                           impl->run_energy(s.mean),
+                                           impl->run_energy(s.best),
+                                           s.ess,
+                                           static_cast<double>(s.buffer),
+                                           s.score_loss,
+                                           s.force_loss,
+                                           s.seconds_sampling,
+                                           s.seconds_training,
+                                           s.seconds_evaluating};
     std::copy_n(columns, Impl::COLUMNS, a);
   };
   for (const godiff::StageSummary &s : stages)
@@ -121,7 +133,13 @@ void FixGODiff::share_outputs() {
   impl->best = numbers[0];
   impl->finished = numbers[1] != 0.0;
   std::copy_n(numbers + 2, Impl::VECTOR, impl->vector);
-  MPI_Bcast(impl->array.data(), static_cast<int>(impl->array.size()), MPI_DOUBLE, 0, world);
+  // Only the rows of the present stage and the one before it change.
+  const int rows = size_array_rows, stage = static_cast<int>(impl->vector[0]) - 1;
+  const int first = impl->array_shared ? std::max(0, stage - 1) : 0;
+  const int last = impl->array_shared ? std::min(rows - 1, stage + 1) : rows - 1;
+  MPI_Bcast(&impl->array[static_cast<std::size_t>(first) * Impl::COLUMNS],
+            (last - first + 1) * Impl::COLUMNS, MPI_DOUBLE, 0, world);
+  impl->array_shared = true;
 }
 
 double FixGODiff::compute_scalar() {
@@ -140,7 +158,7 @@ double FixGODiff::compute_array(int i, int j) {
    rank 0: what is going to happen
 ------------------------------------------------------------------------- */
 
-void FixGODiff::print_plan(int threads) {
+void FixGODiff::print_plan() {
   const godiff::Settings &s = impl->settings;
   const godiff::System &system = impl->system;
   const int n_template = impl->n_template(), n = impl->n_atoms();
@@ -168,16 +186,17 @@ void FixGODiff::print_plan(int threads) {
   text += em ? fmt::format("  sampling    reverse diffusion, {} steps{}\n", s.sample_steps,
                            s.guided() ? fmt::format(", guide {:.6g}", s.guide) : "")
              : "  sampling    uniform draws\n";
-  text += s.train ? fmt::format("  training    {} steps a stage, batches of {} from a buffer of {}\n",
-                                s.train_steps, s.batch, s.buffer)
-                  : "  training    none\n";
+  text += s.train
+              ? fmt::format("  training    {} steps a stage, batches of {} from a buffer of {}\n",
+                            s.train_steps, s.batch, s.buffer)
+              : "  training    none\n";
   if (em || s.train)
     text += fmt::format("  network     cutoff {:.6g}, {} features, {} blocks: {} parameters{}\n",
                         s.network.cutoff, s.network.nfeat, s.network.nblock,
                         impl->search->parameter_count(),
                         impl->options.load.empty() ? "" : " from " + impl->options.load);
   text += fmt::format("  LibTorch    {} on CPU, {} thread{}, {} precision\n",
-                      GODiff::libtorch_version(), threads, threads == 1 ? "" : "s",
+                      GODiff::libtorch_version(), impl->threads, impl->threads == 1 ? "" : "s",
                       s.double_precision ? "double" : "single");
   text += fmt::format("  files       {}\n", utils::join_words(impl->files->names(), " "));
   if (impl->search->totals().evaluations > 0)
@@ -205,10 +224,9 @@ void FixGODiff::print_stages() {
     for (int k = 0; k <= impl->printed; ++k)
       total += spent(stages[k]);
     const int left = impl->settings.stages - impl->printed - 1;
-    std::string text =
-        fmt::format("Stage {}/{}  T {:.5g}  best {:.8g}  mean {:.8g}", s.stage + 1,
-                    impl->settings.stages, impl->run_temperature(s.kT), impl->run_energy(s.best),
-                    impl->run_energy(s.mean));
+    std::string text = fmt::format("Stage {}/{}  T {:.5g}  best {:.8g}  mean {:.8g}", s.stage + 1,
+                                   impl->settings.stages, impl->run_temperature(s.kT),
+                                   impl->run_energy(s.best), impl->run_energy(s.mean));
     if (impl->settings.train) {
       text += fmt::format("  ESS {:.1f}/{}  loss {:.4g}", s.ess, s.buffer, s.score_loss);
       if (impl->settings.guided())
@@ -224,16 +242,24 @@ void FixGODiff::print_stages() {
 }
 
 /* ----------------------------------------------------------------------
-   rank 0: once, when everything is done
+   rank 0: how far the search has come; in full once everything is done
 ------------------------------------------------------------------------- */
 
 void FixGODiff::print_summary() {
   const godiff::Search &search = *impl->search;
   const godiff::Totals &totals = search.totals();
-  if (impl->summarised || impl->evaluated == 0 || !search.finished() || search.work_due())
+  const godiff::Archive &archive = search.archive();
+  if (!search.finished()) {
+    utils::logmesg(lmp,
+                   "GODIFF search: {} of {} candidates so far, best energy {:.10g}; the next run "
+                   "goes on\n",
+                   archive.size(),
+                   static_cast<bigint>(impl->settings.stages) * impl->settings.samples, impl->best);
+    return;
+  }
+  if (impl->summarised || search.work_due())
     return;
   impl->summarised = true;
-  const godiff::Archive &archive = search.archive();
   std::string text = fmt::format("GODIFF search complete: {} candidates, {} evaluations\n",
                                  archive.size(), totals.evaluations);
   if (archive.best() >= 0) {
@@ -244,18 +270,20 @@ void FixGODiff::print_summary() {
   } else {
     text += "  no candidate has an energy inside the window\n";
   }
-  text += fmt::format("  {} drawn, {} rejected by mindist, {} outside the energy window, {} failed\n",
-                      totals.drawn, totals.rejected, totals.outside, totals.failed);
+  text +=
+      fmt::format("  {} drawn, {} rejected by mindist, {} outside the energy window, {} failed\n",
+                  totals.drawn, totals.rejected, totals.outside, totals.failed);
   if (totals.non_finite_scores > 0 || totals.skipped_steps > 0)
-    text += fmt::format("  {} scores were not finite and taken as zero, {} training steps skipped\n",
-                        totals.non_finite_scores, totals.skipped_steps);
+    text +=
+        fmt::format("  {} scores were not finite and taken as zero, {} training steps skipped\n",
+                    totals.non_finite_scores, totals.skipped_steps);
   const double known =
       totals.seconds_sampling + totals.seconds_training + totals.seconds_evaluating;
   const double all = std::max(impl->seconds, known);
   const double percent = all > 0.0 ? 100.0 / all : 0.0;
   text += fmt::format("  time {:.1f} s: sampling {:.0f} %, training {:.0f} %, evaluation {:.0f} %, "
-                      "other {:.0f} %\n", all, percent * totals.seconds_sampling,
-                      percent * totals.seconds_training, percent * totals.seconds_evaluating,
-                      percent * (all - known));
+                      "other {:.0f} %\n",
+                      all, percent * totals.seconds_sampling, percent * totals.seconds_training,
+                      percent * totals.seconds_evaluating, percent * (all - known));
   utils::logmesg(lmp, text);
 }

@@ -127,7 +127,8 @@ void Parser::required() {
   s.samples = integer(4, NAMES[1]);
   check(4);
   if (static_cast<double>(s.stages) * s.samples > INT_MAX)
-    fail(4, fmt::format("{} stages of {} candidates are more than {}", s.stages, s.samples, INT_MAX));
+    fail(4,
+         fmt::format("{} stages of {} candidates are more than {}", s.stages, s.samples, INT_MAX));
   constexpr std::size_t MAX_DIGITS = 18;  // of a 64-bit number
   if (!utils::is_integer(word(5)) || word(5)[0] == '-' || word(5).size() > MAX_DIGITS ||
       std::strtoull(arg[5], nullptr, 10) == 0)
@@ -139,7 +140,8 @@ void Parser::required() {
   if (stop <= 0.0)
     fail(7, fmt::format("Tstop is {} but must be positive", word(7)));
   if (start <= stop && s.stages > 1)
-    fail(7, fmt::format("Tstop {} must be below Tstart {}: the search cools down", word(7), word(6)));
+    fail(7,
+         fmt::format("Tstop {} must be below Tstart {}: the search cools down", word(7), word(6)));
   s.kT_start = start * units.temperature;
   s.kT_stop = stop * units.temperature;
   check(6);

@@ -26,9 +26,9 @@ using namespace LAMMPS_NS;
 
 namespace {
 
-constexpr bigint MAX_ATOMS = 100000;    // the graph of one structure has some hundred edges an atom
+constexpr bigint MAX_ATOMS = 100000;  // the graph of one structure has some hundred edges an atom
 constexpr double PI = 3.14159265358979323846;
-constexpr double MOVED = 1e-6;          // Angstrom; conversion to lamda coordinates stays far below
+constexpr double MOVED = 1e-6;  // Angstrom; conversion to lamda coordinates stays far below
 constexpr double SMALL_WINDOW = 1e-6;
 
 struct AtomRow {
@@ -54,7 +54,7 @@ bool overlap(const Atom *atom, int bit, int other) {
   return false;
 }
 
-}    // namespace
+}  // namespace
 
 /* ----------------------------------------------------------------------
    called by every command that initializes LAMMPS; this fix takes part in
@@ -74,7 +74,8 @@ void FixGODiff::init() {
     error->all(FLERR, "Fix godiff needs run_style verlet, not {}: every step is one evaluation",
                update->integrate_style);
   if (neighbor->build_once)
-    error->all(FLERR, "Fix godiff cannot work with neigh_modify once yes: candidates are far apart");
+    error->all(FLERR,
+               "Fix godiff cannot work with neigh_modify once yes: candidates are far apart");
   if (!domain->xperiodic || !domain->yperiodic)
     error->all(FLERR, "Fix godiff needs periodic x and y: use boundary p p f or p p p");
   if (!domain->zperiodic && (domain->boundary[2][0] != 1 || domain->boundary[2][1] != 1))
@@ -96,19 +97,26 @@ void FixGODiff::check_other_fixes() {
     const int mine = overlap(atom, groupbit, other->groupbit) ? 1 : 0;
     int shared = 0;
     MPI_Allreduce(&mine, &shared, 1, MPI_INT, MPI_MAX, world);
-    if (shared && (other->rigid_flag || begins_with_any(other->style, {"rigid", "shake", "rattle", "poems"})))
-      error->all(FLERR, "Fix godiff cannot move atoms that fix {} (style {}) holds together: "
-                 "leave them out of one of the groups", other->id, other->style);
+    if (shared &&
+        (other->rigid_flag || begins_with_any(other->style, {"rigid", "shake", "rattle", "poems"})))
+      error->all(FLERR,
+                 "Fix godiff cannot move atoms that fix {} (style {}) holds together: "
+                 "leave them out of one of the groups",
+                 other->id, other->style);
     if (other->time_integrate)
-      error->all(FLERR, "Fix godiff: fix {} (style {}) moves atoms as well: unfix it, the search "
-                 "places all atoms itself", other->id, other->style);
+      error->all(FLERR,
+                 "Fix godiff: fix {} (style {}) moves atoms as well: unfix it, the search "
+                 "places all atoms itself",
+                 other->id, other->style);
     if (other->box_change)
       error->all(FLERR, "Fix godiff: fix {} (style {}) changes the box: unfix it", other->id,
                  other->style);
     if (before && impl->settings.guided() && comm->me == 0 &&
         begins_with_any(other->style, {"setforce", "freeze", "aveforce"}))
-      error->warning(FLERR, "Fix godiff learns forces after fix {} (style {}) has changed them: "
-                     "define that fix after fix godiff", other->id, other->style);
+      error->warning(FLERR,
+                     "Fix godiff learns forces after fix {} (style {}) has changed them: "
+                     "define that fix after fix godiff",
+                     other->id, other->style);
   }
 }
 
@@ -167,36 +175,28 @@ void FixGODiff::gather_atoms() {
 void FixGODiff::build_system() {
   godiff::System &system = impl->system;
   std::copy_n(domain->boxlo, 3, system.origin.begin());
-  system.cell = godiff::Cell({{{domain->xprd, 0.0, 0.0},
-                               {domain->xy, domain->yprd, 0.0},
-                               {domain->xz, domain->yz, domain->zprd}}},
-                             {domain->xperiodic != 0, domain->yperiodic != 0,
-                              domain->zperiodic != 0});
+  system.cell =
+      godiff::Cell({{{domain->xprd, 0.0, 0.0},
+                     {domain->xy, domain->yprd, 0.0},
+                     {domain->xz, domain->yz, domain->zprd}}},
+                   {domain->xperiodic != 0, domain->yperiodic != 0, domain->zperiodic != 0});
 
   const std::vector<int> numbers = GODiff::elements_of_types(lmp, impl->options);
   for (int type : system.types) {
     if (numbers[type] == 0)
-      error->all(FLERR, "Fix godiff: the element of atom type {} is not known: use keyword elements "
-                 "with a symbol for each type, or a labelmap with element symbols", type);
+      error->all(FLERR,
+                 "Fix godiff: the element of atom type {} is not known: use keyword elements "
+                 "with a symbol for each type, or a labelmap with element symbols",
+                 type);
     system.atomic_numbers.push_back(numbers[type]);
   }
 
-  double top = -HUGE_VAL;
-  for (int i = 0; i < impl->n_template(); ++i) {
-    for (int d = 0; d < 3; ++d) {
-      double &x = impl->positions[3 * i + d];
-      system.template_positions.push_back(x - system.origin[d]);
-      // What a continued run will compute from the saved positions, to the last bit.
-      x = system.template_positions.back() + system.origin[d];
-    }
-    top = std::max(top, system.template_positions[3 * i + 2]);
-  }
-  const GODiff::FixOptions &options = impl->options;
-  const double zero = options.confine_above ? top : -system.origin[2];
-  system.z_lo = zero + options.confine_lo;
-  system.z_hi = zero + options.confine_hi;
+  for (int i = 0; i < 3 * impl->n_template(); ++i)
+    system.template_positions.push_back(impl->positions[i] - system.origin[i % 3]);
+  place_window();
   if (system.z_lo < 0.0 || system.z_hi >= domain->zprd)
-    error->all(FLERR, "Fix godiff: the confinement window z {:.6g} to {:.6g} is not inside the box, "
+    error->all(FLERR,
+               "Fix godiff: the confinement window z {:.6g} to {:.6g} is not inside the box, "
                "z {:.6g} to {:.6g}: change confine or make the box higher",
                system.z_lo + system.origin[2], system.z_hi + system.origin[2], domain->boxlo[2],
                domain->boxhi[2]);
@@ -209,10 +209,32 @@ void FixGODiff::build_system() {
         ++outside;
     }
     if (outside)
-      error->warning(FLERR, "Fix godiff: {} of {} mobile atoms of the input structure are outside "
-                     "the confinement window z {:.6g} to {:.6g}", outside, system.n_mobile,
-                     system.z_lo + system.origin[2], system.z_hi + system.origin[2]);
+      error->warning(FLERR,
+                     "Fix godiff: {} of {} mobile atoms of the input structure are outside "
+                     "the confinement window z {:.6g} to {:.6g}",
+                     outside, system.n_mobile, system.z_lo + system.origin[2],
+                     system.z_hi + system.origin[2]);
   }
+}
+
+/* ----------------------------------------------------------------------
+   the highest template atom is found in unwrapped coordinates: the lowest
+   ones may lie just below the box and be wrapped to its top
+------------------------------------------------------------------------- */
+
+void FixGODiff::place_window() {
+  godiff::System &system = impl->system;
+  const GODiff::FixOptions &options = impl->options;
+  double zero = -system.origin[2];
+  if (options.confine_above) {
+    zero = -HUGE_VAL;
+    for (int i = 0; i < impl->n_template(); ++i) {
+      const auto image = static_cast<double>((impl->images[i] >> IMG2BITS) - IMGMAX);
+      zero = std::max(zero, system.template_positions[3 * i + 2] + image * domain->zprd);
+    }
+  }
+  system.z_lo = zero + options.confine_lo;
+  system.z_hi = zero + options.confine_hi;
 }
 
 /* ----------------------------------------------------------------------
@@ -236,7 +258,8 @@ void FixGODiff::check_graph_size() {
   if (BATCH * edges > MAX_EDGES)
     throw godiff::Error(fmt::format("{} atoms with a network cutoff of {} have about {:.2g} edges, "
                                     "too many for a batch of 64 structures: use a smaller template "
-                                    "or a shorter cutoff", system.n_atoms(), cutoff, edges));
+                                    "or a shorter cutoff",
+                                    system.n_atoms(), cutoff, edges));
 }
 
 /* ----------------------------------------------------------------------
@@ -250,14 +273,13 @@ void FixGODiff::check_room() {
   const double mindist = impl->settings.mindist;
   if (mindist <= 0.0)
     return;
-  godiff::System single = system;    // one atom in the window of the mobile ones
+  godiff::System single = system;  // one atom in the window of the mobile ones
   single.n_mobile = 1;
   godiff::RandomStream random(1, godiff::Purpose::PRIOR);
   int free = 0;
   for (int k = 0; k < DRAWS; ++k) {
     godiff::Positions x(3);
-    const godiff::Vec3 in_plane =
-        system.cell.cartesian({random.uniform(), random.uniform(), 0.0});
+    const godiff::Vec3 in_plane = system.cell.cartesian({random.uniform(), random.uniform(), 0.0});
     x[0] = in_plane[0];
     x[1] = in_plane[1];
     x[2] = system.z_lo + random.uniform() * (system.z_hi - system.z_lo);
@@ -270,7 +292,8 @@ void FixGODiff::check_room() {
                                     "away from all template atoms: widen confine or lower mindist",
                                     z_lo, z_hi, mindist));
   if (free < LITTLE * DRAWS)
-    error->warning(FLERR, "Fix godiff: only {:.1f} % of the confinement window z {:.6g} to {:.6g} is "
+    error->warning(FLERR,
+                   "Fix godiff: only {:.1f} % of the confinement window z {:.6g} to {:.6g} is "
                    "{} away from all template atoms: most candidates will be drawn again",
                    100.0 * free / DRAWS, z_lo, z_hi, mindist);
 }
@@ -281,8 +304,10 @@ void FixGODiff::check_room() {
 
 void FixGODiff::begin() {
   if (atom->natoms > MAX_ATOMS)
-    error->all(FLERR, "Fix godiff: {} atoms are more than the network is made for ({}): use a "
-               "smaller template", atom->natoms, MAX_ATOMS);
+    error->all(FLERR,
+               "Fix godiff: {} atoms are more than the network is made for ({}): use a "
+               "smaller template",
+               atom->natoms, MAX_ATOMS);
   gather_atoms();
   if (impl->system.n_mobile == 0)
     error->all(FLERR, "Fix godiff: there is no atom in group {}", group->names[igroup]);
@@ -302,6 +327,41 @@ void FixGODiff::begin() {
   impl->saved.clear();
 }
 
+/* ----------------------------------------------------------------------
+   rank 0: template atoms go bit for bit where the search left them, if
+   they are there to rounding
+------------------------------------------------------------------------- */
+
+void FixGODiff::restore_template(const godiff::SafeTensors &state) {
+  godiff::System &system = impl->system;
+  const std::vector<double> kept = godiff::template_positions(state);
+  if (kept.size() != system.template_positions.size())
+    throw godiff::Error(fmt::format("the restart file was written by a search with {} template "
+                                    "atoms, here are {}",
+                                    kept.size() / 3, system.n_template));
+  for (int i = 0; i < impl->n_template(); ++i) {
+    godiff::Vec3 difference;
+    for (int d = 0; d < 3; ++d)
+      difference[d] = system.template_positions[3 * i + d] - kept[3 * i + d];
+    const godiff::Vec3 nearest = system.cell.minimum_image(difference);
+    if (std::sqrt(godiff::dot(nearest, nearest)) > MOVED)
+      throw godiff::Error(fmt::format("atom {} is not where the search in the restart file had it: "
+                                      "template atoms must not be moved",
+                                      system.ids[i]));
+    // At a face of the box it may have been wrapped in between.
+    const godiff::Vec3 shift = system.cell.fractional(difference);
+    imageint flags[3] = {impl->images[i] & IMGMASK, impl->images[i] >> IMGBITS & IMGMASK,
+                         impl->images[i] >> IMG2BITS};
+    for (int d = 0; d < 3; ++d)
+      flags[d] = (flags[d] + static_cast<imageint>(std::lround(shift[d]))) & IMGMASK;
+    impl->images[i] = flags[2] << IMG2BITS | flags[1] << IMGBITS | flags[0];
+  }
+  system.template_positions = kept;
+  for (std::size_t i = 0; i < kept.size(); ++i)
+    impl->positions[i] = kept[i] + system.origin[i % 3];
+  place_window();
+}
+
 /* ---------------------------------------------------------------------- */
 
 void FixGODiff::start_search() {
@@ -311,36 +371,7 @@ void FixGODiff::start_search() {
   godiff::SafeTensors state;
   if (resumed) {
     state = godiff::SafeTensors::from_bytes(impl->saved, "the state in the restart file");
-    // Bit for bit where the search left them, if they are there to rounding.
-    const std::vector<double> kept = godiff::template_positions(state);
-    if (kept.size() != system.template_positions.size())
-      throw godiff::Error(fmt::format("the restart file was written by a search with {} template "
-                                      "atoms, here are {}", kept.size() / 3, system.n_template));
-    for (int i = 0; i < impl->n_template(); ++i) {
-      godiff::Vec3 difference;
-      for (int d = 0; d < 3; ++d)
-        difference[d] = system.template_positions[3 * i + d] - kept[3 * i + d];
-      const godiff::Vec3 nearest = system.cell.minimum_image(difference);
-      if (std::sqrt(godiff::dot(nearest, nearest)) > MOVED)
-        throw godiff::Error(fmt::format("atom {} is not where the search in the restart file had "
-                                        "it: template atoms must not be moved", system.ids[i]));
-      const godiff::Vec3 shift = system.cell.fractional(difference);
-      imageint flags[3] = {impl->images[i] & IMGMASK, impl->images[i] >> IMGBITS & IMGMASK,
-                           impl->images[i] >> IMG2BITS};
-      for (int d = 0; d < 3; ++d)
-        flags[d] = (flags[d] + static_cast<imageint>(std::lround(shift[d]))) & IMGMASK;
-      impl->images[i] = flags[2] << IMG2BITS | flags[1] << IMGBITS | flags[0];
-    }
-    system.template_positions = kept;
-    for (std::size_t i = 0; i < kept.size(); ++i)
-      impl->positions[i] = kept[i] + system.origin[i % 3];
-    if (options.confine_above) {
-      double top = -HUGE_VAL;
-      for (std::size_t i = 2; i < kept.size(); i += 3)
-        top = std::max(top, kept[i]);
-      system.z_lo = top + options.confine_lo;
-      system.z_hi = top + options.confine_hi;
-    }
+    restore_template(state);
   }
 
   check_room();
@@ -356,8 +387,8 @@ void FixGODiff::start_search() {
   if (resumed) {
     impl->search->restore(state);
     impl->seconds = std::stod(state.metadata("run.seconds"));
-    impl->files = std::make_unique<godiff::RunFiles>(
-        godiff::RunFiles::resume(files, system, state));
+    impl->files =
+        std::make_unique<godiff::RunFiles>(godiff::RunFiles::resume(files, system, state));
   } else {
     if (!options.load.empty())
       impl->search->load_network(godiff::SafeTensors::read(options.load));
@@ -384,11 +415,13 @@ void FixGODiff::check_unchanged() {
   for (int k = 0; k < 9; ++k)
     if (std::abs(now[k] - impl->box[k]) > MOVED)
       error->all(FLERR, "Fix godiff: the box has changed since the search began: unfix and define "
-                 "the fix again");
+                        "the fix again");
   if (atom->natoms != impl->n_atoms())
-    error->all(FLERR, "Fix godiff: there are {} atoms, {} when the search began: unfix and define "
-               "the fix again", atom->natoms, impl->n_atoms());
-  int mine[2] = {0, 0}, all[2];    // other atoms; moved template atoms
+    error->all(FLERR,
+               "Fix godiff: there are {} atoms, {} when the search began: unfix and define "
+               "the fix again",
+               atom->natoms, impl->n_atoms());
+  int mine[2] = {0, 0}, all[2];  // other atoms; moved template atoms
   for (int i = 0; i < atom->nlocal; ++i) {
     const int k = impl->index_of(atom->tag[i]);
     const bool mobile = atom->mask[i] & groupbit;
@@ -408,8 +441,10 @@ void FixGODiff::check_unchanged() {
   MPI_Allreduce(mine, all, 2, MPI_INT, MPI_SUM, world);
   if (all[0])
     error->all(FLERR, "Fix godiff: atom IDs, types or the group have changed since the search "
-               "began: unfix and define the fix again");
+                      "began: unfix and define the fix again");
   if (all[1] && comm->me == 0)
-    error->warning(FLERR, "Fix godiff: {} template atoms have been moved since the search began and "
-                   "go back to their places", all[1]);
+    error->warning(FLERR,
+                   "Fix godiff: {} template atoms have been moved since the search began and "
+                   "go back to their places",
+                   all[1]);
 }

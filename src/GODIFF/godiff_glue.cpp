@@ -98,7 +98,7 @@ int ranks_on_node() {
 
 }  // namespace
 
-int set_threads(LAMMPS *lmp) {
+int count_threads(LAMMPS *lmp) {
   MPI_Comm node;
   MPI_Comm_split_type(lmp->world, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &node);
   int mine = 1;  // ranks of this world on this node
@@ -109,12 +109,17 @@ int set_threads(LAMMPS *lmp) {
   int worlds = lmp->universe->nworlds;
   if (const int all = ranks_on_node())
     worlds = std::clamp(all / mine, 1, worlds);
-  int threads = std::max(1, usable_cores() / worlds);
   if (const char *text = std::getenv("OMP_NUM_THREADS"))
-    threads = std::max(1, std::atoi(text));
-  if (lmp->comm->me == 0)
-    at::set_num_threads(threads);
-  return threads;
+    return std::max(1, std::atoi(text));
+  return std::max(1, usable_cores() / worlds);
+}
+
+ThreadScope::ThreadScope(int threads) : before_(at::get_num_threads()) {
+  at::set_num_threads(threads);
+}
+
+ThreadScope::~ThreadScope() {
+  at::set_num_threads(before_);
 }
 
 std::string libtorch_version() {

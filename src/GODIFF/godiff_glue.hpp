@@ -44,10 +44,22 @@ template <class Work> void on_root(LAMMPS *lmp, Work &&work) {
   agree(lmp, failure);
 }
 
-/// Gives LibTorch OMP_NUM_THREADS threads if that is set, else all cores that the roots of the
-/// worlds on this node may share: the other ranks sleep while rank 0 samples and trains.
-/// Returns the number. Collective over the world, acts on rank 0.
-int set_threads(LAMMPS *lmp);
+/// Threads for LibTorch on rank 0: OMP_NUM_THREADS if that is set, else all cores that the roots of
+/// the worlds on this node may share, because the other ranks sleep meanwhile. Collective.
+int count_threads(LAMMPS *lmp);
+
+/// Gives LibTorch a number of threads and takes them back: LAMMPS' own threaded styles rely on the
+/// number they have set.
+class ThreadScope {
+public:
+  explicit ThreadScope(int threads);
+  ~ThreadScope();
+  ThreadScope(const ThreadScope &) = delete;
+  ThreadScope &operator=(const ThreadScope &) = delete;
+
+private:
+  int before_;
+};
 
 /// Version of the LibTorch in use, as "2.11.0".
 std::string libtorch_version();

@@ -80,10 +80,11 @@ TEST(Files, TableOfCandidates) {
   const RunResult run = SmallSearch().run();
   ASSERT_TRUE(run.ok()) << run.output;
   const std::string text = run.file("godiff.s.csv");
-  EXPECT_EQ(lines_of(text)[0], "candidate,evaluation,stage,temperature,energy,weight,status,class,offset");
+  EXPECT_EQ(lines_of(text)[0],
+            "candidate,evaluation,stage,temperature,energy,weight,status,class,offset");
   const Csv csv = parse_csv(text);
   ASSERT_EQ(csv.rows.size(), 6u);
-  constexpr double BOLTZMANN = 8.617343e-5;    // of LAMMPS' units metal
+  constexpr double BOLTZMANN = 8.617343e-5;  // of LAMMPS' units metal
   double best = INFINITY;
   for (std::size_t k = 0; k < 6; ++k) {
     EXPECT_EQ(csv.numbers("candidate")[k], k + 1.0);
@@ -105,16 +106,16 @@ TEST(Files, FramesHoldWhatADumpOfTheSameStepHolds) {
   const RunResult run = search.run();
   ASSERT_TRUE(run.ok()) << run.output;
   const auto dumped = dump_frames(run.file("all.dump"));
-  ASSERT_EQ(dumped.size(), 7u);    // step 0 is the input structure
+  ASSERT_EQ(dumped.size(), 7u);  // step 0 is the input structure
   const std::string xyz = run.file("godiff.s.xyz");
   const auto offsets = parse_csv(run.file("godiff.s.csv")).numbers("offset");
   for (std::size_t k = 0; k < 6; ++k)
     expect_same(xyz_frame(xyz, static_cast<std::size_t>(offsets[k])), dumped[k + 1].second, 1e-9);
   const std::string first = lines_of(xyz)[1];
-  for (const char *key : {"Lattice=\"8.1 0 0 0 8.1 0 0 0 12\"", "Origin=\"0 0 -2\"",
-                          "Properties=species:S:1:pos:R:3:id:I:1:mobile:I:1", "candidate=1",
-                          "evaluation=1", "stage=1", "temperature=20000", "status=ok",
-                          "pbc=\"T T F\""})
+  for (const char *key :
+       {"Lattice=\"8.1 0 0 0 8.1 0 0 0 12\"", "Origin=\"0 0 -2\"",
+        "Properties=species:S:1:pos:R:3:id:I:1:mobile:I:1", "candidate=1", "evaluation=1",
+        "stage=1", "temperature=20000", "status=ok", "pbc=\"T T F\""})
     EXPECT_NE(first.find(key), std::string::npos) << key << "\n" << first;
 }
 

@@ -25,7 +25,9 @@ int count_lines(const RunResult &run, const std::string &prefix) {
   }));
 }
 
-Csv csv_of(const RunResult &run) { return parse_csv(run.file("godiff.s.csv")); }
+Csv csv_of(const RunResult &run) {
+  return parse_csv(run.file("godiff.s.csv"));
+}
 
 }  // namespace
 
@@ -58,8 +60,8 @@ TEST(Outputs, FollowEveryStep) {
     EXPECT_EQ(table.column("f_s[1]")[k], k <= 3 ? 1.0 : 2.0);
     EXPECT_NEAR(table.column("f_s[2]")[k], k <= 3 ? 20000.0 : 300.0, 1e-6);
     EXPECT_EQ(table.column("f_s[3]")[k], static_cast<double>(k));
-    EXPECT_GE(table.column("f_s[4]")[k], k <= 3 ? 3.0 : 6.0);    // drawn
-    EXPECT_EQ(table.column("f_s[8]")[k], 0.0);                   // failed
+    EXPECT_GE(table.column("f_s[4]")[k], k <= 3 ? 3.0 : 6.0);  // drawn
+    EXPECT_EQ(table.column("f_s[8]")[k], 0.0);                 // failed
     // Lowest and mean of the stage so far.
     const std::size_t first = k <= 3 ? 0 : 3;
     double lowest = energies[first], sum = 0.0;
@@ -103,7 +105,7 @@ TEST(Outputs, ArrayHasARowPerStage) {
     EXPECT_NEAR(v[3], lowest[stage], 1e-9);
     EXPECT_NEAR(v[4], stage == 0 ? lowest[0] : std::min(lowest[0], lowest[1]), 1e-9);
     EXPECT_GE(v[5], 1.0);
-    EXPECT_EQ(v[6], stage == 0 ? 3.0 : 4.0);    // buffer of 4
+    EXPECT_EQ(v[6], stage == 0 ? 3.0 : 4.0);  // buffer of 4
     EXPECT_GT(v[7], 0.0);
     ++stage;
   }
@@ -132,6 +134,7 @@ TEST(Outputs, AverageVariableAndHalt) {
   EXPECT_EQ(found, 4);
   // A search that was halted goes on with the next run.
   EXPECT_EQ(count_lines(run, "GODIFF search complete"), 0);
+  EXPECT_TRUE(run.contains("GODIFF search: 4 of 9 candidates so far, best energy")) << run.output;
 }
 
 TEST(Outputs, PlanStagesAndSummary) {
@@ -236,7 +239,7 @@ TEST(Run, MinimizedStructureSurvivesARunBeyondTheEnd) {
 }
 
 TEST(Run, WallTimeLimitKeepsTheSearch) {
-  // Long training is interrupted soon after the limit; the search goes on after a restart.
+  // Long training is interrupted soon after the limit.
   SmallSearch search;
   search.settings = "confine above 1.0 4.0 buffer 4 train 100000000 2 network 4.0 16 1 8 "
                     "sample em 5 0.01";

@@ -15,9 +15,8 @@ namespace {
 void expect_error(const RunResult &run, const std::string &message) {
   EXPECT_FALSE(run.ok());
   EXPECT_FALSE(run.timed_out);
-  EXPECT_NE(run.error().find(message), std::string::npos)
-      << "expected: " << message << "\n"
-      << run.output;
+  EXPECT_NE(run.error().find(message), std::string::npos) << "expected: " << message << "\n"
+                                                          << run.output;
 }
 
 bool has_warning(const RunResult &run, const std::string &text) {
@@ -228,7 +227,8 @@ TEST(Refused, CheckpointOfAnotherNetwork) {
   options.files["first.ckpt"] = run.file("first.ckpt");
   SmallSearch search;
   search.words = "load first.ckpt network 4.0 32 1 8";
-  expect_error(search.run(options), "the network of the checkpoint has nfeat 16, this search has 32");
+  expect_error(search.run(options),
+               "the network of the checkpoint has nfeat 16, this search has 32");
 }
 
 TEST(Refused, GraphTooLargeForTheNetwork) {

@@ -16,9 +16,11 @@ using godiff::testing::SmallSearch;
 
 namespace {
 
-constexpr double KCAL = 23.060549;    // kcal/mol in 1 eV, of LAMMPS
+constexpr double KCAL = 23.060549;  // kcal/mol in 1 eV, of LAMMPS
 
-Csv csv_of(const RunResult &run) { return parse_csv(run.file("godiff.s.csv")); }
+Csv csv_of(const RunResult &run) {
+  return parse_csv(run.file("godiff.s.csv"));
+}
 
 }  // namespace
 
@@ -28,7 +30,8 @@ TEST(Systems, UnitsRealGiveTheSameSearch) {
   metal.commands = "run 24\n";
   SmallSearch real = metal;
   real.units = "real";
-  real.potential = "pair_style lj/cut 5.0\npair_coeff * * " + std::to_string(0.25 * KCAL) + " 2.4\n";
+  real.potential =
+      "pair_style lj/cut 5.0\npair_coeff * * " + std::to_string(0.25 * KCAL) + " 2.4\n";
   real.words = "sample prior mode sample relax 3 " + std::to_string(0.05 * KCAL);
   const RunResult a = metal.run(), b = real.run();
   ASSERT_TRUE(a.ok() && b.ok()) << a.output << b.output;
@@ -47,11 +50,22 @@ TEST(Systems, PeriodicInAllDirections) {
   EXPECT_NE(run.file("godiff.s.xyz").find("pbc=\"T T T\""), std::string::npos);
 }
 
+TEST(Systems, WindowAboveATemplateThatCrossesThePeriodicFace) {
+  // The lower layer lies below the box and is wrapped to its top.
+  SmallSearch search;
+  search.boundary = "p p p";
+  search.before = "displace_atoms all move 0.0 0.0 -2.5\n";
+  const RunResult run = search.run();
+  ASSERT_TRUE(run.ok()) << run.output;
+  EXPECT_TRUE(run.contains("z 0.4 to 3.4")) << run.output;
+}
+
 TEST(Systems, TriclinicEqualsADumpRerun) {
   SmallSearch search;
   search.triclinic = true;
   search.thermo = "step pe";
-  search.after += "dump d all custom 1 all.dump id type xu yu zu\ndump_modify d format float %.15g\n";
+  search.after +=
+      "dump d all custom 1 all.dump id type xu yu zu\ndump_modify d format float %.15g\n";
   search.commands = "run 6\nundump d\nunfix s\nrerun all.dump first 1 dump x y z box no\n";
   const RunResult run = search.run();
   ASSERT_TRUE(run.ok()) << run.output;
@@ -77,7 +91,7 @@ TEST(Systems, ElementsFromTheLabelMap) {
 TEST(Systems, ElementsOfUnusedTypesMayBeNull) {
   SmallSearch search;
   search.types = 2;
-  search.mobile = 1;    // of type 1
+  search.mobile = 1;  // of type 1
   search.elements = "elements Pt NULL";
   EXPECT_TRUE(search.run().ok());
 }
@@ -100,8 +114,9 @@ TEST(Systems, EnergyIsThatOfThermo) {
 
 TEST(Systems, OneEnergyThatIsNotFiniteIsRecordedAndSkipped) {
   SmallSearch search;
-  search.after += "variable zero equal 0.0\nvariable bad atom exp(1000*(step==2))-1.0\n"
-                  "fix bad mobile addforce v_zero 0.0 0.0 energy v_bad\nfix_modify bad energy yes\n";
+  search.after +=
+      "variable zero equal 0.0\nvariable bad atom exp(1000*(step==2))-1.0\n"
+      "fix bad mobile addforce v_zero 0.0 0.0 energy v_bad\nfix_modify bad energy yes\n";
   search.thermo = "step pe f_s f_s[8]";
   const RunResult run = search.run();
   ASSERT_TRUE(run.ok()) << run.output;
@@ -216,6 +231,18 @@ TEST(Systems, AdaptiveAnnealing) {
   EXPECT_NEAR(kelvin[16], 300.0, 1e-5);
 }
 
+TEST(Systems, ThreadedStylesOfLammpsKeepTheirThreads) {
+  SmallSearch search;
+  const auto plain = csv_of(search.run()).numbers("energy");
+  RunOptions options;
+  options.args = {"-sf", "omp", "-pk", "omp", "1"};
+  options.threads = 2;  // for LibTorch
+  const RunResult run = search.run(options);
+  ASSERT_TRUE(run.ok()) << run.output;
+  EXPECT_TRUE(run.contains("on CPU, 2 threads")) << run.output;
+  EXPECT_NEAR(csv_of(run).numbers("energy")[0], plain[0], 1e-6);
+}
+
 TEST(Systems, DoublePrecision) {
   SmallSearch search;
   search.words = "precision double";
@@ -225,7 +252,7 @@ TEST(Systems, DoublePrecision) {
 TEST(Systems, UniqueLeavesDuplicatesOut) {
   SmallSearch search;
   search.samples = 8;
-  search.words = "unique 100.0";    // all structures of one kind
+  search.words = "unique 100.0";  // all structures of one kind
   search.commands = "run 16\n";
   search.thermo = "step f_s[7] f_s[12]";
   const RunResult run = search.run();

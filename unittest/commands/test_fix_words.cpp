@@ -18,7 +18,9 @@ struct BadWord {
   const char *pointed;  // the word LAMMPS points at; "" for none
 };
 
-std::ostream &operator<<(std::ostream &out, const BadWord &bad) { return out << bad.words; }
+std::ostream &operator<<(std::ostream &out, const BadWord &bad) {
+  return out << bad.words;
+}
 
 // The word above the first ^ in the line that follows "Last input line".
 std::string pointed_word(const RunResult &run) {
@@ -58,8 +60,8 @@ INSTANTIATE_TEST_SUITE_P(
         BadWord{"NoTstop", "2 3 4711 20000", "Tstop is missing", ""},
         BadWord{"StagesWord", "two 3 4711 20000 300",
                 "the number of stages M is 'two' but must be a whole number", "two"},
-        BadWord{"StagesZero", "0 3 4711 20000 300", "the number of stages is 0 but must be at least 1",
-                "0"},
+        BadWord{"StagesZero", "0 3 4711 20000 300",
+                "the number of stages is 0 but must be at least 1", "0"},
         BadWord{"SamplesFraction", "2 3.5 4711 20000 300",
                 "the number of candidates N is '3.5' but must be a whole number", "3.5"},
         BadWord{"SamplesNegative", "2 -3 4711 20000 300", "candidates per stage is -3", "-3"},
@@ -67,8 +69,8 @@ INSTANTIATE_TEST_SUITE_P(
                 "is 99999999999 but must be below 2147483647", "99999999999"},
         BadWord{"TooManyCandidates", "100000 100000 4711 20000 300",
                 "100000 stages of 100000 candidates are more than 2147483647", "100000"},
-        BadWord{"SeedZero", "2 3 0 20000 300", "the seed is '0' but must be a positive whole number",
-                "0"},
+        BadWord{"SeedZero", "2 3 0 20000 300",
+                "the seed is '0' but must be a positive whole number", "0"},
         BadWord{"SeedNegative", "2 3 -5 20000 300", "the seed is '-5'", "-5"},
         BadWord{"SeedWord", "2 3 x 20000 300", "the seed is 'x'", "x"},
         BadWord{"TstartWord", "2 3 4711 hot 300", "Tstart is 'hot' but must be a number", "hot"},
@@ -89,8 +91,8 @@ INSTANTIATE_TEST_SUITE_P(
         BadWord{"ElementsUnknown", OK "elements Xx", "'Xx' of type 1 is no element", "Xx"},
         BadWord{"ConfineMissing", OK "confine above 1.0",
                 "keyword confine needs more values: confine above lo hi | zone lo hi", "confine"},
-        BadWord{"ConfineStyle", OK "confine below 1 2", "confine is 'below' but must be above or zone",
-                "below"},
+        BadWord{"ConfineStyle", OK "confine below 1 2",
+                "confine is 'below' but must be above or zone", "below"},
         BadWord{"ConfineNumber", OK "confine zone low 2", "confine lo is 'low'", "low"},
         BadWord{"ConfineEmpty", OK "confine zone 4.0 2.0",
                 "the confinement window is empty: hi 2.0 must be above lo 4.0", "2.0"},
@@ -99,28 +101,32 @@ INSTANTIATE_TEST_SUITE_P(
         BadWord{"EnergyNumber", OK "energy NULL low", "energy hi is 'low'", "low"},
         BadWord{"EnergyEmpty", OK "energy 5.0 2.0", "the energy window is empty", "2.0"},
         BadWord{"Buffer", OK "buffer 0", "buffer is 0 but must be at least 1", "0"},
-        BadWord{"BufferMissing", OK "buffer", "keyword buffer needs more values: buffer n", "buffer"},
-        BadWord{"BufferKeyword", OK "buffer train 2 2", "buffer is 'train' but must be a whole number",
-                "train"},
+        BadWord{"BufferMissing", OK "buffer", "keyword buffer needs more values: buffer n",
+                "buffer"},
+        BadWord{"BufferKeyword", OK "buffer train 2 2",
+                "buffer is 'train' but must be a whole number", "train"},
         BadWord{"TrainSteps", OK "train -1 16", "train steps is -1 but must be at least 1", "-1"},
         BadWord{"TrainBatch", OK "train 10 0", "train batch is 0 but must be at least 1", "0"},
-        BadWord{"OptimRate", OK "optim 0.0 0.95 100 10", "optim lr is 0 but must be positive", "0.0"},
+        BadWord{"OptimRate", OK "optim 0.0 0.95 100 10", "optim lr is 0 but must be positive",
+                "0.0"},
         BadWord{"OptimFactor", OK "optim 1e-4 1.5 100 10", "optim factor is 1.5", "1.5"},
         BadWord{"OptimPatience", OK "optim 1e-4 0.95 1e2 10", "optim patience is '1e2'", "1e2"},
-        BadWord{"OptimClip", OK "optim 1e-4 0.95 100 0", "optim clip is 0 but must be positive", "0"},
+        BadWord{"OptimClip", OK "optim 1e-4 0.95 100 0", "optim clip is 0 but must be positive",
+                "0"},
         BadWord{"NetworkCutoff", OK "network -6 64 4 30", "network cutoff is -6", "-6"},
         BadWord{"NetworkFeatures", OK "network 6 60 4 30",
                 "network nfeat is 60 but must be a multiple of 16", "60"},
         BadWord{"NetworkBlocks", OK "network 6 64 0 30", "network nblock is 0", "0"},
         BadWord{"NetworkRadial", OK "network 6 64 4 1", "network nrbf is 1", "1"},
-        BadWord{"SampleStyle", OK "sample heun 5", "sample is 'heun' but must be em or prior", "heun"},
+        BadWord{"SampleStyle", OK "sample heun 5", "sample is 'heun' but must be em or prior",
+                "heun"},
         BadWord{"SampleSteps", OK "sample em 1 0.005", "sample em steps is 1", "1"},
         BadWord{"SampleEnd", OK "sample em 500 1.5", "sample em eps is 1.5 but must be in (0,1)",
                 "1.5"},
         BadWord{"SampleMissing", OK "sample em 500", "keyword sample needs more values", "sample"},
         BadWord{"GuideNegative", OK "guide -0.2", "guide is -0.2 but must be 0 or more", "-0.2"},
-        BadWord{"GuideExtraAlone", OK "guide 0.0 extra 7", "guide extra needs a guide scale above 0",
-                "7"},
+        BadWord{"GuideExtraAlone", OK "guide 0.0 extra 7",
+                "guide extra needs a guide scale above 0", "7"},
         BadWord{"GuidePrior", OK "guide 0.2 sample prior", "guide needs sample em", "prior"},
         BadWord{"RelaxSteps", OK "relax 1.5 0.05", "relax nmax is '1.5'", "1.5"},
         BadWord{"RelaxForce", OK "relax 10 0.0", "relax ftol is 0 but must be positive", "0.0"},
@@ -128,24 +134,25 @@ INSTANTIATE_TEST_SUITE_P(
         BadWord{"EvaluateBatch", OK "evaluate batch",
                 "evaluate batch is not available in this version: use evaluate step", "batch"},
         BadWord{"EvaluateOther", OK "evaluate all", "evaluate is 'all' but must be step", "all"},
-        BadWord{"Anneal", OK "anneal linear", "anneal is 'linear' but must be geometric or adaptive",
-                "linear"},
+        BadWord{"Anneal", OK "anneal linear",
+                "anneal is 'linear' but must be geometric or adaptive", "linear"},
         BadWord{"AnnealEss", OK "anneal adaptive 0.5", "anneal adaptive ess is 0.5", "0.5"},
         BadWord{"DeviceCuda", OK "device cuda:1", "device cuda:1 is not available in this version",
                 "cuda:1"},
         BadWord{"DeviceOther", OK "device tpu", "device is 'tpu' but must be auto or cpu", "tpu"},
-        BadWord{"Precision", OK "precision half", "precision is 'half' but must be single or double",
-                "half"},
+        BadWord{"Precision", OK "precision half",
+                "precision is 'half' but must be single or double", "half"},
         BadWord{"LoadMissing", OK "load", "keyword load needs more values: load file", "load"},
         BadWord{"Mode", OK "mode draw", "mode is 'draw' but must be search or sample", "draw"},
         BadWord{"ReplicaShared", OK "replica shared",
-                "replica shared is not available in this version: use replica independent", "shared"},
+                "replica shared is not available in this version: use replica independent",
+                "shared"},
         BadWord{"Best", OK "best 0", "best is 0 but must be at least 1", "0"},
         BadWord{"Log", OK "log maybe", "log is 'maybe' but must be yes or no", "maybe"},
         BadWord{"Dumpall", OK "dumpall 1", "dumpall is '1' but must be yes or no", "1"},
         BadWord{"Final", OK "final first", "final is 'first' but must be best or last", "first"},
-        BadWord{"SwitchUnknown", OK "switch sigma 1", "unknown switch 'sigma', known are: score_scale",
-                "sigma"},
+        BadWord{"SwitchUnknown", OK "switch sigma 1",
+                "unknown switch 'sigma', known are: score_scale", "sigma"},
         BadWord{"SwitchValue", OK "switch g2 old", "switch g2 is 'old' but must be legacy or exact",
                 "old"},
         BadWord{"SwitchMissing", OK "switch g2", "keyword switch needs more values", "switch"}),
@@ -154,10 +161,11 @@ INSTANTIATE_TEST_SUITE_P(
 TEST(GoodWords, EveryKeywordIsRead) {
   SmallSearch search;
   search.commands = "run 0\n";
-  search.words = "mindist 0.9 energy -30 NULL absolute optim 2e-4 0.9 50 5 guide 0.2 extra 1 "
-                 "relax 2 0.1 unique 0.01 evaluate step anneal adaptive 6 device auto precision double "
-                 "mode search replica independent best 3 save words log no dumpall no final last "
-                 "switch score_scale consistent switch ffg_zeta 2.5";
+  search.words =
+      "mindist 0.9 energy -30 NULL absolute optim 2e-4 0.9 50 5 guide 0.2 extra 1 "
+      "relax 2 0.1 unique 0.01 evaluate step anneal adaptive 6 device auto precision double "
+      "mode search replica independent best 3 save words log no dumpall no final last "
+      "switch score_scale consistent switch ffg_zeta 2.5";
   const RunResult run = search.run();
   ASSERT_TRUE(run.ok()) << run.output;
   EXPECT_TRUE(run.warnings().empty()) << run.output;

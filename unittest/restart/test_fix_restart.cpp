@@ -145,6 +145,25 @@ TEST(Restart, FilesWrittenDuringTheRun) {
   }
 }
 
+TEST(Restart, AfterTheWallTimeLimit) {
+  // Some seconds of training in every stage; the first part ends somewhere in them.
+  SmallSearch search;
+  search.settings =
+      "confine above 1.0 4.0 buffer 4 train 1500 2 network 4.0 16 1 8 sample em 5 0.01";
+  const RunResult whole = search.run();
+  ASSERT_TRUE(whole.ok()) << whole.output;
+  RunOptions options;
+  options.folder = fresh_folder();
+  search.commands = "timer timeout 0:00:01 every 1\nrun 6\nwrite_restart cut.restart\n";
+  const RunResult first = search.run(options);
+  ASSERT_TRUE(first.ok()) << first.output;
+  EXPECT_TRUE(first.contains("wall time limit reached")) << first.output;
+  const RunResult second =
+      godiff::testing::run_lammps(continuation(search, "cut.restart", "run 6\n"), options);
+  ASSERT_TRUE(second.ok()) << second.output;
+  expect_equal(whole, second);
+}
+
 TEST(Restart, AfterAKill) {
   SmallSearch search;
   search.stages = 20;
@@ -204,9 +223,8 @@ TEST(Restart, RefusesWhatDoesNotFit) {
     const RunResult run =
         godiff::testing::run_lammps(continuation(other, "cut.restart", commands), options);
     EXPECT_FALSE(run.ok());
-    EXPECT_NE(run.error().find(message), std::string::npos)
-        << "expected: " << message << "\n"
-        << run.output;
+    EXPECT_NE(run.error().find(message), std::string::npos) << "expected: " << message << "\n"
+                                                            << run.output;
   };
   SmallSearch other = search;
   other.samples = 5;

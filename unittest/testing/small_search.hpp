@@ -13,9 +13,9 @@ namespace godiff::testing {
 struct SmallSearch {
   // The slab. Template atoms have the IDs 1 to 18, mobile atoms those that follow.
   int mobile = 2;
-  int types = 1;             ///< with 2, every second mobile atom is of type 2
+  int types = 1;  ///< with 2, every second mobile atom is of type 2
   bool triclinic = false;
-  double height = 12.0;      ///< of the box, whose lower face is at z = -2
+  double height = 12.0;  ///< of the box, whose lower face is at z = -2
   double mobile_z = 4.5;
 
   std::string units = "metal";
@@ -26,10 +26,11 @@ struct SmallSearch {
   int samples = 3;
   std::string seed = "4711";
   std::string temperatures = "20000 300";
-  std::string settings = "confine above 1.0 4.0 buffer 4 train 2 2 network 4.0 16 1 8 sample em 5 0.01";
-  std::string words;         ///< more words for the fix command
-  std::string before_read;   ///< commands before read_data
-  std::string before;        ///< commands before the fix
+  std::string settings =
+      "confine above 1.0 4.0 buffer 4 train 2 2 network 4.0 16 1 8 sample em 5 0.01";
+  std::string words;        ///< more words for the fix command
+  std::string before_read;  ///< commands before read_data
+  std::string before;       ///< commands before the fix
   std::string after = "fix freeze template setforce 0.0 0.0 0.0\n";
   std::string thermo = "step pe f_s f_s[1] f_s[2] f_s[3] f_s[4] f_s[9]";
   std::string commands = "run 6\n";

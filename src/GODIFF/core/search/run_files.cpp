@@ -36,7 +36,8 @@ RunFiles RunFiles::create(const RunFileOptions &options, const System &system) {
   check_writable(options.prefix);
   RunFiles files(options, system);
   files.csv_ = CsvLog::create(options.prefix + ".csv");
-  if (options.dump_all) files.xyz_ = ExtxyzWriter::create(options.prefix + ".xyz", system);
+  if (options.dump_all)
+    files.xyz_ = ExtxyzWriter::create(options.prefix + ".xyz", system);
   files.csv_->flush();
   return files;
 }
@@ -51,8 +52,8 @@ RunFiles RunFiles::resume(const RunFileOptions &options, const System &system,
   if (options.dump_all) {
     const std::string path = options.prefix + ".xyz";
     const std::int64_t end = offset_of(state, XYZ_OFFSET);
-    files.xyz_ = end < 0 ? ExtxyzWriter::create(path, system)
-                         : ExtxyzWriter::resume(path, system, end);
+    files.xyz_ =
+        end < 0 ? ExtxyzWriter::create(path, system) : ExtxyzWriter::resume(path, system, end);
   }
   return files;
 }
@@ -60,13 +61,15 @@ RunFiles RunFiles::resume(const RunFileOptions &options, const System &system,
 std::vector<std::string> RunFiles::existing(const std::string &prefix) {
   std::vector<std::string> found;
   for (const char *ending : {".csv", ".xyz", ".best", ".ckpt"})
-    if (std::filesystem::exists(prefix + ending)) found.push_back(prefix + ending);
+    if (std::filesystem::exists(prefix + ending))
+      found.push_back(prefix + ending);
   return found;
 }
 
 std::vector<std::string> RunFiles::names() const {
   std::vector<std::string> names{options_.prefix + ".csv"};
-  if (options_.dump_all) names.push_back(options_.prefix + ".xyz");
+  if (options_.dump_all)
+    names.push_back(options_.prefix + ".xyz");
   names.push_back(options_.prefix + ".best");
   names.push_back(options_.prefix + ".ckpt");
   return names;
@@ -122,7 +125,8 @@ void RunFiles::save(SafeTensors &state) const {
 
 void RunFiles::sync() {
   csv_->sync();
-  if (xyz_) xyz_->sync();
+  if (xyz_)
+    xyz_->sync();
 }
 
 std::vector<double> template_positions(const SafeTensors &state) {
