@@ -88,6 +88,14 @@ target_compile_definitions(godiff_torch INTERFACE _GLIBCXX_USE_CXX11_ABI=${_torc
 target_compile_features(godiff_torch INTERFACE cxx_std_${GODIFF_CXX_STANDARD})
 target_link_libraries(godiff_torch INTERFACE "${_torch_lib}/libtorch_cpu.so"
                                              "${_torch_lib}/libc10.so")
+# at::parallel_for is inline: without OpenMP it would run serially in our files. The runtime is the
+# one LibTorch uses, never a second one beside it.
+target_compile_options(godiff_torch INTERFACE -fopenmp)
+if(EXISTS "${_torch_lib}/libgomp.so.1")
+  target_link_libraries(godiff_torch INTERFACE "${_torch_lib}/libgomp.so.1")
+else()
+  target_link_options(godiff_torch INTERFACE -fopenmp)
+endif()
 # Without this the linker would look through libtorch_cpu's own dependencies and complain about
 # CUDA libraries that a CPU run never touches.
 target_link_options(godiff_torch INTERFACE "LINKER:--allow-shlib-undefined")
