@@ -104,10 +104,7 @@ int FixGODiff::setmask() {
 
 void FixGODiff::setup(int /*vflag*/) {
   impl->threads = GODiff::count_threads(lmp);
-  impl->active = impl->stopped = impl->out_of_time = false;
-  impl->running = true;
-  impl->evaluated = 0;
-  impl->run_start = platform::walltime();
+  start_run();
   const bool first = !impl->begun;
   if (first)
     begin();
@@ -128,6 +125,15 @@ void FixGODiff::setup(int /*vflag*/) {
   }
 }
 
+/* ---------------------------------------------------------------------- */
+
+void FixGODiff::start_run() {
+  impl->running = true;
+  impl->active = impl->stopped = impl->out_of_time = false;
+  impl->evaluated = 0;
+  impl->run_start = platform::walltime();
+}
+
 /* ----------------------------------------------------------------------
    end the run loop before its next step
 ------------------------------------------------------------------------- */
@@ -142,6 +148,8 @@ void FixGODiff::stop_run() {
 ------------------------------------------------------------------------- */
 
 void FixGODiff::initial_integrate(int /*vflag*/) {
+  if (!impl->running)
+    start_run();  // "pre no": no setup
   impl->active = false;
   int state[3] = {0, 0, 0};  // a structure waits for its energy, forces needed, out of time
   if (impl->stopped)
@@ -223,8 +231,11 @@ bool FixGODiff::work(const char *when) {
 bool FixGODiff::progress(const char *what, bigint part, bigint whole) {
   const double now = platform::walltime();
   if (now - impl->last_tick > TICK && screen && platform::is_console(screen)) {
-    utils::print(screen, "\r{:70}\r{} for stage {}: {:.0f} %", "", what,
-                 impl->search->learned_stages() + 1, 100.0 * part / whole);
+    const bool sampling = strcmp(what, "sampling") == 0;
+    const int stage =
+        sampling ? impl->search->current_stage().stage : impl->search->learned_stages();
+    utils::print(screen, "\r{:70}\r{} for stage {}: {:.0f} %", "", what, stage + 1,
+                 100.0 * part / whole);
     fflush(screen);
     impl->last_tick = now;
     impl->tick_shown = true;

@@ -75,6 +75,7 @@ private:
   bool progress(const char *, bigint, bigint);
   void set_reference();
   void hand_out();
+  void start_run();
   void stop_run();
 
   // fix_godiff_output.cpp

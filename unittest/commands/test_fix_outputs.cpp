@@ -180,15 +180,19 @@ TEST(Run, EndsByItselfWhenTheBudgetIsSpent) {
   EXPECT_EQ(run.thermo()[1].column("Step")[0], 6.0);
 }
 
-TEST(Run, TwoShortRunsEqualOneLong) {
+TEST(Run, ShortRunsEqualOneLong) {
   SmallSearch search;
   const RunResult once = search.run();
-  search.commands = "run 2\nrun 1\nrun 3\n";
-  const RunResult thrice = search.run();
-  ASSERT_TRUE(once.ok() && thrice.ok()) << once.output << thrice.output;
-  EXPECT_EQ(once.file("godiff.s.csv"), thrice.file("godiff.s.csv"));
-  EXPECT_EQ(once.file("godiff.s.xyz"), thrice.file("godiff.s.xyz"));
-  EXPECT_EQ(once.file("godiff.s.best"), thrice.file("godiff.s.best"));
+  for (const char *commands :
+       {"run 2\nrun 1\nrun 3\n", "run 2\nrun 3 pre no post no\nrun 1 pre no\n",
+        "run 6 every 2 \"print between\"\n", "run 3\nminimize 0 1e-6 10 100\nrun 3\n"}) {
+    search.commands = commands;
+    const RunResult parts = search.run();
+    ASSERT_TRUE(once.ok() && parts.ok()) << once.output << parts.output;
+    EXPECT_EQ(once.file("godiff.s.csv"), parts.file("godiff.s.csv")) << commands;
+    EXPECT_EQ(once.file("godiff.s.xyz"), parts.file("godiff.s.xyz")) << commands;
+    EXPECT_EQ(once.file("godiff.s.best"), parts.file("godiff.s.best")) << commands;
+  }
 }
 
 TEST(Run, SameSeedSameSearchOtherSeedAnother) {
