@@ -14,10 +14,9 @@ namespace {
 
 using namespace godiff;
 
-constexpr double LATTICE = 3.92;    // Angstrom, fcc Pt
+constexpr double LATTICE = 3.92;  // Angstrom, fcc Pt
 
-System finish(System system, double c0, double c1)
-{
+System finish(System system, double c0, double c1) {
   double top = 0.0;
   for (std::size_t k = 2; k < system.template_positions.size(); k += 3)
     top = std::max(top, system.template_positions[k]);
@@ -33,12 +32,11 @@ System finish(System system, double c0, double c1)
 }
 
 // Pt(111), n x n atoms in each of two layers (examples/godiff/heptamer has n = 6).
-System pt111(int n, int n_mobile)
-{
+System pt111(int n, int n_mobile) {
   const double d = LATTICE / std::sqrt(2.0), row = d * std::sqrt(3.0) / 2.0;
   System system;
-  system.cell = Cell({{{n * d, 0, 0}, {n * d / 2, n * row, 0}, {0, 0, 18.2632131}}},
-                     {true, true, false});
+  system.cell =
+      Cell({{{n * d, 0, 0}, {n * d / 2, n * row, 0}, {0, 0, 18.2632131}}}, {true, true, false});
   for (int layer = 0; layer < 2; ++layer)
     for (int j = 0; j < n; ++j)
       for (int i = 0; i < n; ++i) {
@@ -51,23 +49,22 @@ System pt111(int n, int n_mobile)
 }
 
 // Stepped Pt(1,2,2) of examples/godiff/adatom: layer k of 10 rows, two atoms each.
-System stepped()
-{
+System stepped() {
   System system;
   const Vec3 a{8.7653865, 0, 0}, b{1.7530773, 5.2592319, 0};
   system.cell = Cell({{a, b, {0, 0, 21.88}}}, {true, true, false});
   for (int k = 0; k < 10; ++k)
     for (int half = 0; half < 2; ++half) {
-      const Vec3 r = system.cell.wrap({-2.6296159 * k + 0.8765386 * half,
-                                       -0.5843591 * k + 2.6296159 * half, 0.0});
-      for (double x : {r[0], r[1], 5.88 * k / 9}) system.template_positions.push_back(x);
+      const Vec3 r = system.cell.wrap(
+          {-2.6296159 * k + 0.8765386 * half, -0.5843591 * k + 2.6296159 * half, 0.0});
+      for (double x : {r[0], r[1], 5.88 * k / 9})
+        system.template_positions.push_back(x);
     }
   system.n_mobile = 1;
   return finish(system, 0.0, 4.0);
 }
 
-void reverse_step(benchmark::State &state, const System &system)
-{
+void reverse_step(benchmark::State &state, const System &system) {
   at::NoGradGuard no_grad;
   Settings settings;
   const GraphBuilder graphs(system, settings.network.cutoff, at::kFloat);
@@ -84,8 +81,7 @@ void reverse_step(benchmark::State &state, const System &system)
   state.counters["threads"] = at::get_num_threads();
 }
 
-void training_step(benchmark::State &state, const System &system)
-{
+void training_step(benchmark::State &state, const System &system) {
   Settings settings;
   const GraphBuilder graphs(system, settings.network.cutoff, at::kFloat);
   ScoreNetwork network(settings.network, at::kFloat);
@@ -99,8 +95,7 @@ void training_step(benchmark::State &state, const System &system)
   std::int64_t step = 0;
   for (auto _ : state) {
     const at::Tensor t = draw_times(1, Purpose::TRAINING_TIME, 0, step, batch);
-    const Noised noised =
-        add_noise(system, schedule, x, t, 1, Purpose::TRAINING_NOISE, 0, step++);
+    const Noised noised = add_noise(system, schedule, x, t, 1, Purpose::TRAINING_NOISE, 0, step++);
     const at::Tensor score = network.score(graphs.build(noised.positions), species, t);
     score_loss(schedule, settings.score_scale, score, noised.noise, t, weights, system.n_atoms())
         .backward();
@@ -109,16 +104,24 @@ void training_step(benchmark::State &state, const System &system)
   state.counters["threads"] = at::get_num_threads();
 }
 
-void adatom_training(benchmark::State &state) { training_step(state, stepped()); }
-void adatom_reverse(benchmark::State &state) { reverse_step(state, stepped()); }
-void heptamer_training(benchmark::State &state) { training_step(state, pt111(6, 7)); }
-void heptamer_reverse(benchmark::State &state) { reverse_step(state, pt111(6, 7)); }
+void adatom_training(benchmark::State &state) {
+  training_step(state, stepped());
+}
+void adatom_reverse(benchmark::State &state) {
+  reverse_step(state, stepped());
+}
+void heptamer_training(benchmark::State &state) {
+  training_step(state, pt111(6, 7));
+}
+void heptamer_reverse(benchmark::State &state) {
+  reverse_step(state, pt111(6, 7));
+}
 
 BENCHMARK(adatom_training)->Arg(8)->Unit(benchmark::kMillisecond)->UseRealTime();
 BENCHMARK(adatom_reverse)->Arg(32)->Unit(benchmark::kMillisecond)->UseRealTime();
 BENCHMARK(heptamer_training)->Arg(16)->Unit(benchmark::kMillisecond)->UseRealTime();
 BENCHMARK(heptamer_reverse)->Arg(128)->Unit(benchmark::kMillisecond)->UseRealTime();
 
-}    // namespace
+}  // namespace
 
 BENCHMARK_MAIN();

@@ -3,6 +3,7 @@
 // with an independent implementation, the message kernels with their twin.
 #include "core/network/score_network.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <numeric>
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "core/base/random.hpp"
 
+#include <algorithm>
 #include <array>
 #include <set>
 #include <tuple>

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "core/search/reservoir.hpp"
 
+#include <algorithm>
 #include <cmath>
 
 #include <gtest/gtest.h>

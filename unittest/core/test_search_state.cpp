@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // Interrupting, saving, restoring and transferring a search (method section 24.10).
 #include <cmath>
+#include <functional>
+#include <memory>
 
 #include <ATen/core/grad_mode.h>
 #include <gtest/gtest.h>

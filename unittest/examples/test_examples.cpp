@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // Every example runs, small, and leaves what its README promises.
+#include <cmath>
+
 #include <gtest/gtest.h>
 
 #include "testing/example.hpp"
@@ -8,15 +10,13 @@ using namespace godiff::testing;
 
 namespace {
 
-std::size_t data_rows(const std::string &csv)
-{
+std::size_t data_rows(const std::string &csv) {
   return lines_of(csv).size() - 1;
 }
 
 // Runs a small version and checks what all examples have in common.
 ExampleResult check(const std::filesystem::path &examples, const std::string &name, int stages,
-                    int samples)
-{
+                    int samples) {
   const RunResult run =
       run_example(examples, name,
                   {"stages", std::to_string(stages), "samples", std::to_string(samples), "steps",
@@ -24,8 +24,7 @@ ExampleResult check(const std::filesystem::path &examples, const std::string &na
   EXPECT_TRUE(run.ok()) << run.output;
   const ExampleResult result = read_result(run);
   const auto folder = examples / name;
-  EXPECT_EQ(data_rows(read_file(folder / "short.csv")),
-            static_cast<std::size_t>(stages * samples));
+  EXPECT_EQ(data_rows(read_file(folder / "short.csv")), static_cast<std::size_t>(stages * samples));
   for (const char *file : {"short.xyz", "short.best", "short.ckpt"})
     EXPECT_GT(std::filesystem::file_size(folder / file), 0u) << file;
   EXPECT_TRUE(std::isfinite(result.number.at("found")));
@@ -34,18 +33,16 @@ ExampleResult check(const std::filesystem::path &examples, const std::string &na
   return result;
 }
 
-}    // namespace
+}  // namespace
 
-TEST(Example, Adatom)
-{
+TEST(Example, Adatom) {
   const ExampleResult result = check(copy_examples(), "adatom", 2, 4);
   EXPECT_EQ(result.number.at("evaluations"), 8);
   ASSERT_EQ(result.at.size(), 3u);
-  EXPECT_GE(result.at[2], 5.88);    // above the highest template atom
+  EXPECT_GE(result.at[2], 5.88);  // above the highest template atom
 }
 
-TEST(Example, HeptamerAndTransferFromTheAdatom)
-{
+TEST(Example, HeptamerAndTransferFromTheAdatom) {
   const auto examples = copy_examples();
   check(examples, "heptamer", 2, 3);
   // The adatom run leaves the network that the transfer example loads.
@@ -56,14 +53,12 @@ TEST(Example, HeptamerAndTransferFromTheAdatom)
   EXPECT_EQ(transfer.number.at("evaluations"), 3);
 }
 
-TEST(Example, HeptamerGuided)
-{
+TEST(Example, HeptamerGuided) {
   const ExampleResult result = check(copy_examples(), "heptamer_guided", 2, 3);
   EXPECT_EQ(result.number.at("evaluations"), 6);
 }
 
-TEST(Example, RandomStructureSearch)
-{
+TEST(Example, RandomStructureSearch) {
   const auto examples = copy_examples();
   const ExampleResult result = check(examples, "rss", 1, 3);
   // Every relaxation step counts: at most 101 energies per candidate, and more than one.
@@ -78,12 +73,10 @@ TEST(Example, RandomStructureSearch)
   EXPECT_EQ(data_rows(read_file(examples / "rss" / "easy.csv")), 1u);
 }
 
-TEST(Example, Alloy)
-{
+TEST(Example, Alloy) {
   check(copy_examples(), "alloy", 2, 3);
 }
 
-TEST(Example, OwnSlab)
-{
+TEST(Example, OwnSlab) {
   check(copy_examples(), "own_slab", 2, 3);
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // The search must find the global minimum that plain LAMMPS found from a grid of starts.
+#include <cmath>
 #include <fstream>
 
 #include <gtest/gtest.h>
@@ -9,8 +10,7 @@
 
 using namespace godiff::testing;
 
-TEST(Search, AdatomFindsTheGlobalMinimum)
-{
+TEST(Search, AdatomFindsTheGlobalMinimum) {
   const auto examples = copy_examples();
   const RunResult run = run_example(examples, "adatom", {"seed", "1"}, 1700.0, 2);
   ASSERT_TRUE(run.ok()) << run.output;

@@ -7,8 +7,7 @@
 
 namespace godiff::testing {
 
-std::filesystem::path copy_examples()
-{
+std::filesystem::path copy_examples() {
   const auto copy = fresh_folder() / "godiff";
   std::filesystem::copy(std::filesystem::path(GODIFF_SOURCE_DIR) / "examples" / "godiff", copy,
                         std::filesystem::copy_options::recursive);
@@ -16,8 +15,7 @@ std::filesystem::path copy_examples()
 }
 
 RunResult run_example(const std::filesystem::path &examples, const std::string &name,
-                      const std::vector<std::string> &variables, double timeout, int threads)
-{
+                      const std::vector<std::string> &variables, double timeout, int threads) {
   RunOptions options;
   options.folder = examples / name;
   options.timeout = timeout;
@@ -27,16 +25,16 @@ RunResult run_example(const std::filesystem::path &examples, const std::string &
   return run_lammps(read_file(options.folder / ("in." + name)), options);
 }
 
-ExampleResult read_result(const RunResult &run)
-{
+ExampleResult read_result(const RunResult &run) {
   ExampleResult result;
   std::string last;
   for (const std::string &line : lines_of(run.output))
-    if (line.rfind("RESULT ", 0) == 0) last = line;
+    if (line.rfind("RESULT ", 0) == 0)
+      last = line;
   EXPECT_FALSE(last.empty()) << "no RESULT line in\n" << run.output;
   std::istringstream words(last);
   std::string word, value;
-  words >> word >> word;    // RESULT and the prefix
+  words >> word >> word;  // RESULT and the prefix
   while (words >> word) {
     if (word == "at") {
       result.at.resize(3);
@@ -51,4 +49,4 @@ ExampleResult read_result(const RunResult &run)
   return result;
 }
 
-}    // namespace godiff::testing
+}  // namespace godiff::testing

@@ -11,9 +11,9 @@ namespace godiff::testing {
 
 /// The last line of an example: RESULT prefix KEY value KEY value ... [word].
 struct ExampleResult {
-  std::map<std::string, double> number;    ///< found, minimized, evaluations
-  std::vector<double> at;                  ///< position, where the example prints one
-  std::string outcome;                     ///< last word, where it is not a number
+  std::map<std::string, double> number;  ///< found, minimized, evaluations
+  std::vector<double> at;                ///< position, where the example prints one
+  std::string outcome;                   ///< last word, where it is not a number
 };
 
 /// Copies examples/godiff below the folder of this test (once) and returns that copy.
@@ -27,4 +27,4 @@ RunResult run_example(const std::filesystem::path &examples, const std::string &
 /// Reads the RESULT line; fails the test when there is none.
 ExampleResult read_result(const RunResult &run);
 
-}    // namespace godiff::testing
+}  // namespace godiff::testing

@@ -15,15 +15,15 @@ namespace godiff {
 /// receiver to the sender, so the same entry read backwards is the opposite edge with -direction.
 struct EdgeSet {
   // undirected pairs
-  at::Tensor pair_i;            ///< [P] int32
-  at::Tensor pair_j;            ///< [P] int32
-  at::Tensor pair_direction;    ///< [P,3] (r_j + S*H - r_i)/d; 0 for coincident atoms
-  at::Tensor pair_distance;     ///< [P] Angstrom
+  at::Tensor pair_i;          ///< [P] int32
+  at::Tensor pair_j;          ///< [P] int32
+  at::Tensor pair_direction;  ///< [P,3] (r_j + S*H - r_i)/d; 0 for coincident atoms
+  at::Tensor pair_distance;   ///< [P] Angstrom
   // directed edges
-  at::Tensor first;        ///< [rows+1] int32
-  at::Tensor sender;       ///< [E = 2P] int32
-  at::Tensor pair;         ///< [E] int32
-  at::Tensor direction;    ///< [E,3]
+  at::Tensor first;      ///< [rows+1] int32
+  at::Tensor sender;     ///< [E = 2P] int32
+  at::Tensor pair;       ///< [E] int32
+  at::Tensor direction;  ///< [E,3]
 
   std::int64_t n_pairs() const { return pair_distance.size(0); }
 };
@@ -38,10 +38,10 @@ struct BatchGraph {
   std::int64_t n_mobile = 0;
   EdgeSet fixed;
   EdgeSet mobile;
-  std::int64_t coincident_pairs = 0;    ///< pairs closer than 1e-6 Angstrom
+  std::int64_t coincident_pairs = 0;  ///< pairs closer than 1e-6 Angstrom
 
   std::int64_t n_atoms() const { return n_template + n_mobile; }
   std::int64_t n_nodes() const { return n_structures * n_atoms(); }
 };
 
-}    // namespace godiff
+}  // namespace godiff

@@ -3,8 +3,9 @@
 
 #include <optional>
 
+#include <ATen/ATen.h>
 #include <ATen/Parallel.h>
-#include <torch/torch.h>
+#include <torch/csrc/autograd/custom_function.h>
 
 #include "kernels/message_kernels.hpp"
 
@@ -15,9 +16,7 @@ namespace {
 constexpr std::int64_t NODES_PER_TASK = 8;
 constexpr std::int64_t PAIRS_PER_TASK = 16;
 
-template <class T>
-kernels::Edges<T> view(const EdgeSet &edges, const at::Tensor &filter)
-{
+template <class T> kernels::Edges<T> view(const EdgeSet &edges, const at::Tensor &filter) {
   kernels::Edges<T> v;
   v.pair_i = edges.pair_i.const_data_ptr<std::int32_t>();
   v.pair_j = edges.pair_j.const_data_ptr<std::int32_t>();
@@ -35,8 +34,7 @@ kernels::Edges<T> view(const EdgeSet &edges, const at::Tensor &filter)
 template <class T>
 kernels::MessageProblem<T> problem(const at::Tensor &x, const at::Tensor &mu,
                                    const at::Tensor &fixed_filter, const at::Tensor &mobile_filter,
-                                   const BatchGraph &graph)
-{
+                                   const BatchGraph &graph) {
   kernels::MessageProblem<T> p;
   p.n_feat = x.size(1) / 3;
   p.n_structures = graph.n_structures;
@@ -50,16 +48,14 @@ kernels::MessageProblem<T> problem(const at::Tensor &x, const at::Tensor &mu,
 }
 
 // The kernels read whole filter rows of stride(0); only the columns must be contiguous.
-at::Tensor with_contiguous_columns(const at::Tensor &filter)
-{
+at::Tensor with_contiguous_columns(const at::Tensor &filter) {
   return filter.size(0) == 0 || filter.stride(1) == 1 ? filter : filter.contiguous();
 }
 
 std::tuple<at::Tensor, at::Tensor> forward_cpu(const at::Tensor &x, const at::Tensor &mu,
                                                const at::Tensor &fixed_filter,
                                                const at::Tensor &mobile_filter,
-                                               const BatchGraph &graph)
-{
+                                               const BatchGraph &graph) {
   const std::int64_t nodes = x.size(0), F = x.size(1) / 3;
   at::Tensor dq = at::empty({nodes, F}, x.options());
   at::Tensor dmu = at::empty({nodes, 3, F}, x.options());
@@ -75,25 +71,22 @@ std::tuple<at::Tensor, at::Tensor> forward_cpu(const at::Tensor &x, const at::Te
 }
 
 class MessageFunction : public torch::autograd::Function<MessageFunction> {
- public:
-  static torch::autograd::variable_list forward(torch::autograd::AutogradContext *context,
-                                                const at::Tensor &x,
-                                                const std::optional<at::Tensor> &optional_mu,
-                                                const at::Tensor &fixed_filter,
-                                                const at::Tensor &mobile_filter,
-                                                const BatchGraph &graph)
-  {
+public:
+  static torch::autograd::variable_list
+  forward(torch::autograd::AutogradContext *context, const at::Tensor &x,
+          const std::optional<at::Tensor> &optional_mu, const at::Tensor &fixed_filter,
+          const at::Tensor &mobile_filter, const BatchGraph &graph) {
     const at::Tensor mu = optional_mu.value_or(at::Tensor());
     context->save_for_backward({x, mu, fixed_filter, mobile_filter});
     // The edge tensors are reference counted: this copy is shallow.
-    context->saved_data["graph"] = c10::IValue::make_capsule(c10::make_intrusive<GraphHolder>(graph));
+    context->saved_data["graph"] =
+        c10::IValue::make_capsule(c10::make_intrusive<GraphHolder>(graph));
     auto [dq, dmu] = forward_cpu(x, mu, fixed_filter, mobile_filter, graph);
     return {dq, dmu};
   }
 
   static torch::autograd::variable_list backward(torch::autograd::AutogradContext *context,
-                                                 torch::autograd::variable_list grads)
-  {
+                                                 torch::autograd::variable_list grads) {
     const auto saved = context->get_saved_variables();
     const at::Tensor &x = saved[0], &mu = saved[1], &fixed = saved[2], &mobile = saved[3];
     const auto holder = context->saved_data["graph"].toCapsule();
@@ -126,7 +119,7 @@ class MessageFunction : public torch::autograd::Function<MessageFunction> {
     return {gx, gmu_in, gfixed, gmobile, at::Tensor()};
   }
 
- private:
+private:
   struct GraphHolder : torch::CustomClassHolder {
     explicit GraphHolder(const BatchGraph &g) : graph(g) {}
     BatchGraph graph;
@@ -139,8 +132,7 @@ struct DirectedEdges {
 };
 
 DirectedEdges directed(const EdgeSet &edges, const at::Tensor &filter, const BatchGraph &graph,
-                       bool fixed)
-{
+                       bool fixed) {
   at::Tensor i = edges.pair_i.to(at::kLong), j = edges.pair_j.to(at::kLong);
   at::Tensor u = edges.pair_direction, w = filter;
   if (fixed) {
@@ -154,13 +146,12 @@ DirectedEdges directed(const EdgeSet &edges, const at::Tensor &filter, const Bat
   return {at::cat({i, j}), at::cat({j, i}), at::cat({u, -u}), at::cat({w, w})};
 }
 
-}    // namespace
+}  // namespace
 
 std::tuple<at::Tensor, at::Tensor> message_reference(const at::Tensor &x, const at::Tensor &mu,
                                                      const at::Tensor &fixed_filter,
                                                      const at::Tensor &mobile_filter,
-                                                     const BatchGraph &graph)
-{
+                                                     const BatchGraph &graph) {
   const std::int64_t nodes = x.size(0), F = x.size(1) / 3;
   at::Tensor dq = at::zeros({nodes, F}, x.options());
   at::Tensor dmu = at::zeros({nodes, 3, F}, x.options());
@@ -170,7 +161,8 @@ std::tuple<at::Tensor, at::Tensor> message_reference(const at::Tensor &x, const 
     const auto abc = (e.filter * x.index_select(0, e.sender)).chunk(3, 1);
     dq = dq.index_add(0, e.receiver, abc[0]);
     at::Tensor vector = e.direction.unsqueeze(2) * abc[1].unsqueeze(1);
-    if (mu.defined()) vector = vector + abc[2].unsqueeze(1) * mu.index_select(0, e.sender);
+    if (mu.defined())
+      vector = vector + abc[2].unsqueeze(1) * mu.index_select(0, e.sender);
     dmu = dmu.index_add(0, e.receiver, vector);
   }
   return {dq, dmu};
@@ -179,18 +171,18 @@ std::tuple<at::Tensor, at::Tensor> message_reference(const at::Tensor &x, const 
 std::tuple<at::Tensor, at::Tensor> message(const at::Tensor &x, const at::Tensor &mu,
                                            const at::Tensor &fixed_filter,
                                            const at::Tensor &mobile_filter,
-                                           const BatchGraph &graph)
-{
+                                           const BatchGraph &graph) {
   if (!x.device().is_cpu())
     return message_reference(x, mu, fixed_filter, mobile_filter, graph);
   const at::Tensor xc = x.contiguous();
   const at::Tensor muc = mu.defined() ? mu.contiguous() : mu;
   const at::Tensor fixed = with_contiguous_columns(fixed_filter);
   const at::Tensor mobile = with_contiguous_columns(mobile_filter);
-  if (!at::GradMode::is_enabled()) return forward_cpu(xc, muc, fixed, mobile, graph);
+  if (!at::GradMode::is_enabled())
+    return forward_cpu(xc, muc, fixed, mobile, graph);
   const auto optional_mu = muc.defined() ? std::optional<at::Tensor>(muc) : std::nullopt;
   const auto out = MessageFunction::apply(xc, optional_mu, fixed, mobile, graph);
   return {out[0], out[1]};
 }
 
-}    // namespace godiff
+}  // namespace godiff

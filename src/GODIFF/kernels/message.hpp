@@ -30,4 +30,4 @@ std::tuple<at::Tensor, at::Tensor> message_reference(const at::Tensor &x, const 
                                                      const at::Tensor &mobile_filter,
                                                      const BatchGraph &graph);
 
-}    // namespace godiff
+}  // namespace godiff

@@ -6,7 +6,8 @@
 // One clone of each loop per instruction set, chosen when the library is loaded. Sanitizers start
 // before the resolvers may run, so their build keeps the portable loop only.
 #if defined(__x86_64__) && !defined(GODIFF_NO_CLONES)
-#define GODIFF_CLONES __attribute__((target_clones("arch=skylake-avx512", "arch=haswell", "default")))
+#define GODIFF_CLONES \
+  __attribute__((target_clones("arch=skylake-avx512", "arch=haswell", "default")))
 #else
 #define GODIFF_CLONES
 #endif
@@ -20,35 +21,26 @@ namespace {
 constexpr int LANE_BYTES = 64;
 
 // A vector of 16 floats or 8 doubles; the compiler splits it where registers are narrower.
-template <class T>
-struct Lane {
+template <class T> struct Lane {
   typedef T type __attribute__((vector_size(LANE_BYTES)));
   static constexpr std::int64_t WIDTH = LANE_BYTES / sizeof(T);
 };
 
 // Vectors pass by reference only: by value their ABI would depend on the instruction set.
-template <class T>
-GODIFF_INLINE void load(typename Lane<T>::type &v, const T *p)
-{
+template <class T> GODIFF_INLINE void load(typename Lane<T>::type &v, const T *p) {
   std::memcpy(&v, p, LANE_BYTES);
 }
 
-template <class T>
-GODIFF_INLINE void store(const typename Lane<T>::type &v, T *p)
-{
+template <class T> GODIFF_INLINE void store(const typename Lane<T>::type &v, T *p) {
   std::memcpy(p, &v, LANE_BYTES);
 }
 
-template <class T>
-struct ForwardSums {
-  typename Lane<T>::type q{}, m0{}, m1{}, m2{};
-};
+template <class T> struct ForwardSums { typename Lane<T>::type q{}, m0{}, m1{}, m2{}; };
 
 template <class T, bool HAS_MU>
 GODIFF_INLINE void forward_edges(const MessageProblem<T> &p, const Edges<T> &edges,
                                  std::int64_t row, std::int64_t offset, std::int64_t f,
-                                 ForwardSums<T> &sum)
-{
+                                 ForwardSums<T> &sum) {
   const std::int64_t F = p.n_feat;
   for (std::int32_t e = edges.first[row]; e < edges.first[row + 1]; ++e) {
     const std::int64_t j = offset + edges.sender[e];
@@ -83,15 +75,15 @@ GODIFF_INLINE void forward_edges(const MessageProblem<T> &p, const Edges<T> &edg
 
 template <class T, bool HAS_MU>
 GODIFF_INLINE void forward_rows(const MessageProblem<T> &p, std::int64_t begin, std::int64_t end,
-                                T *dq, T *dmu)
-{
+                                T *dq, T *dmu) {
   const std::int64_t F = p.n_feat;
   for (std::int64_t node = begin; node < end; ++node) {
     const std::int64_t atom = node % p.n_atoms;
     const std::int64_t offset = node - atom;
     for (std::int64_t f = 0; f < F; f += Lane<T>::WIDTH) {
       ForwardSums<T> sum;
-      if (atom < p.n_template) forward_edges<T, HAS_MU>(p, p.fixed, atom, offset, f, sum);
+      if (atom < p.n_template)
+        forward_edges<T, HAS_MU>(p, p.fixed, atom, offset, f, sum);
       forward_edges<T, HAS_MU>(p, p.mobile, node, 0, f, sum);
       store<T>(sum.q, dq + node * F + f);
       store<T>(sum.m0, dmu + node * 3 * F + f);
@@ -101,18 +93,14 @@ GODIFF_INLINE void forward_rows(const MessageProblem<T> &p, std::int64_t begin, 
   }
 }
 
-template <class T>
-struct BackwardSums {
-  typename Lane<T>::type a{}, b{}, t0{}, t1{}, t2{};
-};
+template <class T> struct BackwardSums { typename Lane<T>::type a{}, b{}, t0{}, t1{}, t2{}; };
 
 // Node j receives the gradient of its messages to i; the edge i -> j of its own row, read backwards,
 // is the edge j -> i with the opposite direction.
 template <class T>
-GODIFF_INLINE void backward_edges(const MessageProblem<T> &p, const Edges<T> &edges,
-                                  const T *gq, const T *gmu, std::int64_t row, std::int64_t offset,
-                                  std::int64_t f, BackwardSums<T> &sum)
-{
+GODIFF_INLINE void backward_edges(const MessageProblem<T> &p, const Edges<T> &edges, const T *gq,
+                                  const T *gmu, std::int64_t row, std::int64_t offset,
+                                  std::int64_t f, BackwardSums<T> &sum) {
   const std::int64_t F = p.n_feat;
   for (std::int32_t e = edges.first[row]; e < edges.first[row + 1]; ++e) {
     const std::int64_t i = offset + edges.sender[e];
@@ -136,15 +124,15 @@ GODIFF_INLINE void backward_edges(const MessageProblem<T> &p, const Edges<T> &ed
 
 template <class T>
 GODIFF_INLINE void backward_rows(const MessageProblem<T> &p, const T *gq, const T *gmu,
-                                 std::int64_t begin, std::int64_t end, T *gx, T *gmu_in)
-{
+                                 std::int64_t begin, std::int64_t end, T *gx, T *gmu_in) {
   const std::int64_t F = p.n_feat;
   for (std::int64_t node = begin; node < end; ++node) {
     const std::int64_t atom = node % p.n_atoms;
     const std::int64_t offset = node - atom;
     for (std::int64_t f = 0; f < F; f += Lane<T>::WIDTH) {
       BackwardSums<T> sum;
-      if (atom < p.n_template) backward_edges<T>(p, p.fixed, gq, gmu, atom, offset, f, sum);
+      if (atom < p.n_template)
+        backward_edges<T>(p, p.fixed, gq, gmu, atom, offset, f, sum);
       backward_edges<T>(p, p.mobile, gq, gmu, node, 0, f, sum);
       store<T>(sum.a, gx + node * 3 * F + f);
       store<T>(sum.b, gx + node * 3 * F + F + f);
@@ -171,17 +159,13 @@ GODIFF_INLINE void backward_rows(const MessageProblem<T> &p, const T *gq, const 
   }
 }
 
-template <class T>
-struct FilterSums {
-  typename Lane<T>::type a{}, b{}, c{};
-};
+template <class T> struct FilterSums { typename Lane<T>::type a{}, b{}, c{}; };
 
 // One direction of a pair: the message that sender j sends to receiver i along u.
 template <class T>
 GODIFF_INLINE void filter_edge(const MessageProblem<T> &p, const T *gq, const T *gmu,
                                std::int64_t i, std::int64_t j, T u0, T u1, T u2, std::int64_t f,
-                               FilterSums<T> &sum)
-{
+                               FilterSums<T> &sum) {
   const std::int64_t F = p.n_feat;
   const T *x = p.x + j * 3 * F + f;
   typename Lane<T>::type xv, g, g0, g1, g2;
@@ -206,8 +190,7 @@ GODIFF_INLINE void filter_edge(const MessageProblem<T> &p, const T *gq, const T 
 
 template <class T>
 GODIFF_INLINE void backward_pairs(const MessageProblem<T> &p, bool fixed, const T *gq, const T *gmu,
-                                  std::int64_t begin, std::int64_t end, T *gfilter)
-{
+                                  std::int64_t begin, std::int64_t end, T *gfilter) {
   const std::int64_t F = p.n_feat;
   const Edges<T> &edges = fixed ? p.fixed : p.mobile;
   const std::int64_t copies = fixed ? p.n_structures : 1;
@@ -228,32 +211,29 @@ GODIFF_INLINE void backward_pairs(const MessageProblem<T> &p, bool fixed, const 
   }
 }
 
-}    // namespace
+}  // namespace
 
-#define GODIFF_INSTANTIATE(T)                                                                      \
-  GODIFF_CLONES void message_forward(const MessageProblem<T> &problem, std::int64_t begin,         \
-                                     std::int64_t end, T *dq, T *dmu)                              \
-  {                                                                                                \
-    if (problem.mu)                                                                                \
-      forward_rows<T, true>(problem, begin, end, dq, dmu);                                         \
-    else                                                                                           \
-      forward_rows<T, false>(problem, begin, end, dq, dmu);                                        \
-  }                                                                                                \
-  GODIFF_CLONES void message_backward_nodes(const MessageProblem<T> &problem, const T *gq,         \
-                                            const T *gmu, std::int64_t begin, std::int64_t end,    \
-                                            T *gx, T *gmu_in)                                      \
-  {                                                                                                \
-    backward_rows<T>(problem, gq, gmu, begin, end, gx, gmu_in);                                    \
-  }                                                                                                \
-  GODIFF_CLONES void message_backward_filters(const MessageProblem<T> &problem, bool fixed,        \
-                                              const T *gq, const T *gmu, std::int64_t begin,       \
-                                              std::int64_t end, T *gfilter)                        \
-  {                                                                                                \
-    backward_pairs<T>(problem, fixed, gq, gmu, begin, end, gfilter);                               \
+#define GODIFF_INSTANTIATE(T)                                                                   \
+  GODIFF_CLONES void message_forward(const MessageProblem<T> &problem, std::int64_t begin,      \
+                                     std::int64_t end, T *dq, T *dmu) {                         \
+    if (problem.mu)                                                                             \
+      forward_rows<T, true>(problem, begin, end, dq, dmu);                                      \
+    else                                                                                        \
+      forward_rows<T, false>(problem, begin, end, dq, dmu);                                     \
+  }                                                                                             \
+  GODIFF_CLONES void message_backward_nodes(const MessageProblem<T> &problem, const T *gq,      \
+                                            const T *gmu, std::int64_t begin, std::int64_t end, \
+                                            T *gx, T *gmu_in) {                                 \
+    backward_rows<T>(problem, gq, gmu, begin, end, gx, gmu_in);                                 \
+  }                                                                                             \
+  GODIFF_CLONES void message_backward_filters(const MessageProblem<T> &problem, bool fixed,     \
+                                              const T *gq, const T *gmu, std::int64_t begin,    \
+                                              std::int64_t end, T *gfilter) {                   \
+    backward_pairs<T>(problem, fixed, gq, gmu, begin, end, gfilter);                            \
   }
 
 GODIFF_INSTANTIATE(float)
 GODIFF_INSTANTIATE(double)
 
-}    // namespace kernels
-}    // namespace godiff
+}  // namespace kernels
+}  // namespace godiff

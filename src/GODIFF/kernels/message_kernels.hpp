@@ -8,8 +8,7 @@ namespace godiff {
 namespace kernels {
 
 /// Read-only view of an EdgeSet, T = float or double.
-template <class T>
-struct Edges {
+template <class T> struct Edges {
   const std::int32_t *pair_i;
   const std::int32_t *pair_j;
   const T *pair_direction;
@@ -17,21 +16,20 @@ struct Edges {
   const std::int32_t *sender;
   const std::int32_t *pair;
   const T *direction;
-  const T *filter;              ///< row p at filter + p*filter_stride: (q | R | mu) parts, F each
+  const T *filter;  ///< row p at filter + p*filter_stride: (q | R | mu) parts, F each
   std::int64_t filter_stride;
   std::int64_t n_pairs;
 };
 
-template <class T>
-struct MessageProblem {
-  std::int64_t n_feat;          ///< F, a multiple of 16
+template <class T> struct MessageProblem {
+  std::int64_t n_feat;  ///< F, a multiple of 16
   std::int64_t n_structures;
   std::int64_t n_template;
   std::int64_t n_atoms;
   Edges<T> fixed;
   Edges<T> mobile;
-  const T *x;                   ///< [nodes,3F]
-  const T *mu;                  ///< [nodes,3,F] or nullptr (all zero)
+  const T *x;   ///< [nodes,3F]
+  const T *mu;  ///< [nodes,3,F] or nullptr (all zero)
 };
 
 /// Forward for the nodes [begin, end): writes dq [nodes,F], dmu [nodes,3,F].
@@ -57,5 +55,5 @@ void message_backward_filters(const MessageProblem<double> &problem, bool fixed,
                               const double *gmu, std::int64_t begin, std::int64_t end,
                               double *gfilter);
 
-}    // namespace kernels
-}    // namespace godiff
+}  // namespace kernels
+}  // namespace godiff

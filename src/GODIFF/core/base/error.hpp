@@ -8,8 +8,8 @@ namespace godiff {
 
 /// The only exception the core throws on purpose; the message is complete (what, value, remedy).
 class Error : public std::runtime_error {
- public:
+public:
   explicit Error(const std::string &message) : std::runtime_error(message) {}
 };
 
-}    // namespace godiff
+}  // namespace godiff

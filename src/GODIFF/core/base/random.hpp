@@ -28,7 +28,7 @@ enum class Purpose : std::uint32_t {
 /// (seed, purpose, stage, item, step), never on call order, batch split, threads or ranks.
 /// All draws are made in float64 and cast by the caller.
 class RandomStream {
- public:
+public:
   /// stage, item (candidate, optimiser step, ...) and step (diffusion step, structure in the batch)
   /// count from 0; one stream yields at most 2^17
   /// numbers.
@@ -42,10 +42,10 @@ class RandomStream {
   /// Uniform integer in [0, bound), bound > 0.
   std::uint32_t below(std::uint32_t bound);
 
- private:
+private:
   at::Philox4_32 engine_;
   double spare_ = 0.0;
   bool has_spare_ = false;
 };
 
-}    // namespace godiff
+}  // namespace godiff

@@ -12,30 +12,29 @@ namespace godiff {
 namespace {
 
 [[noreturn]] void bad_choice(const std::string &name, const std::string &value,
-                             const std::string &allowed)
-{
+                             const std::string &allowed) {
   throw Error("switch " + name + " is '" + value + "' but must be " + allowed);
 }
 
-bool either(const std::string &name, const std::string &value, const char *yes, const char *no)
-{
-  if (value == yes) return true;
-  if (value == no) return false;
+bool either(const std::string &name, const std::string &value, const char *yes, const char *no) {
+  if (value == yes)
+    return true;
+  if (value == no)
+    return false;
   bad_choice(name, value, std::string(yes) + " or " + no);
 }
 
-double number(const std::string &name, const std::string &value, double lo, double hi)
-{
+double number(const std::string &name, const std::string &value, double lo, double hi) {
   char *end = nullptr;
   const double x = std::strtod(value.c_str(), &end);
   std::ostringstream range;
   range << "a number from " << lo << " to " << hi;
-  if (value.empty() || *end != '\0' || !(x >= lo && x <= hi)) bad_choice(name, value, range.str());
+  if (value.empty() || *end != '\0' || !(x >= lo && x <= hi))
+    bad_choice(name, value, range.str());
   return x;
 }
 
-std::string text(double x)
-{
+std::string text(double x) {
   std::ostringstream out;
   out.precision(17);
   out << x;
@@ -45,10 +44,9 @@ std::string text(double x)
 constexpr double MAX_ZETA = 100.0;
 constexpr double MAX_VAL_FRACTION = 0.9;
 
-}    // namespace
+}  // namespace
 
-const std::vector<Switch> &switches()
-{
+const std::vector<Switch> &switches() {
   static const std::vector<Switch> table = {
       {"score_scale", "reference|rescaled|consistent", "reference", "consistent", "reference",
        "residual of the loss and drift of the sampler"},
@@ -72,8 +70,7 @@ const std::vector<Switch> &switches()
   return table;
 }
 
-void set_switch(Settings &s, const std::string &name, const std::string &value)
-{
+void set_switch(Settings &s, const std::string &name, const std::string &value) {
   if (name == "score_scale") {
     if (value == "reference")
       s.score_scale = ScoreScale::REFERENCE;
@@ -107,35 +104,46 @@ void set_switch(Settings &s, const std::string &name, const std::string &value)
     s.optim_reset = either(name, value, "yes", "no");
   else {
     std::string known;
-    for (const Switch &entry : switches()) known += std::string(" ") + entry.name;
+    for (const Switch &entry : switches())
+      known += std::string(" ") + entry.name;
     throw Error("unknown switch '" + name + "', known are:" + known);
   }
 }
 
-std::string get_switch(const Settings &s, const std::string &name)
-{
+std::string get_switch(const Settings &s, const std::string &name) {
   if (name == "score_scale")
-    return s.score_scale == ScoreScale::REFERENCE      ? "reference"
+    return s.score_scale == ScoreScale::REFERENCE  ? "reference"
            : s.score_scale == ScoreScale::RESCALED ? "rescaled"
                                                    : "consistent";
-  if (name == "g2") return s.g2_legacy ? "legacy" : "exact";
-  if (name == "weights_norm") return s.weights_all ? "all" : "buffer";
-  if (name == "loss_weights") return s.loss_weights ? "boltzmann" : "none";
-  if (name == "ffg_dt") return s.ffg_dt ? "yes" : "no";
-  if (name == "ffg_zeta") return text(s.ffg_zeta);
-  if (name == "ffg_atoms") return s.ffg_all_atoms ? "all" : "mobile";
-  if (name == "ffg_history") return s.ffg_raw_history ? "raw" : "minimum";
-  if (name == "force_loss") return s.force_loss_mobile ? "mobile" : "all";
-  if (name == "mindist_image") return s.mindist_image ? "yes" : "no";
-  if (name == "val_fraction") return text(s.val_fraction);
-  if (name == "optim_reset") return s.optim_reset ? "yes" : "no";
+  if (name == "g2")
+    return s.g2_legacy ? "legacy" : "exact";
+  if (name == "weights_norm")
+    return s.weights_all ? "all" : "buffer";
+  if (name == "loss_weights")
+    return s.loss_weights ? "boltzmann" : "none";
+  if (name == "ffg_dt")
+    return s.ffg_dt ? "yes" : "no";
+  if (name == "ffg_zeta")
+    return text(s.ffg_zeta);
+  if (name == "ffg_atoms")
+    return s.ffg_all_atoms ? "all" : "mobile";
+  if (name == "ffg_history")
+    return s.ffg_raw_history ? "raw" : "minimum";
+  if (name == "force_loss")
+    return s.force_loss_mobile ? "mobile" : "all";
+  if (name == "mindist_image")
+    return s.mindist_image ? "yes" : "no";
+  if (name == "val_fraction")
+    return text(s.val_fraction);
+  if (name == "optim_reset")
+    return s.optim_reset ? "yes" : "no";
   throw Error("unknown switch '" + name + "'");
 }
 
-void validate(const Settings &s)
-{
+void validate(const Settings &s) {
   const auto need = [](bool ok, const std::string &message) {
-    if (!ok) throw Error(message);
+    if (!ok)
+      throw Error(message);
   };
   const auto is = [](const char *what, double value) {
     std::ostringstream out;
@@ -153,7 +161,8 @@ void validate(const Settings &s)
   need(s.buffer >= 1, is("buffer", s.buffer) + "at least 1");
   need(s.train_steps >= 1, is("train steps", s.train_steps) + "at least 1");
   need(s.batch >= 1, is("train batch", s.batch) + "at least 1");
-  need(s.learning_rate > 0.0 && std::isfinite(s.learning_rate), is("optim lr", s.learning_rate) + "positive");
+  need(s.learning_rate > 0.0 && std::isfinite(s.learning_rate),
+       is("optim lr", s.learning_rate) + "positive");
   need(s.lr_factor > 0.0 && s.lr_factor <= 1.0, is("optim factor", s.lr_factor) + "in (0,1]");
   need(s.patience >= 0, is("optim patience", s.patience) + "0 or more");
   need(s.clip > 0.0, is("optim clip", s.clip) + "positive");
@@ -181,17 +190,16 @@ void validate(const Settings &s)
        is("switch val_fraction", s.val_fraction) + "from 0 to 0.9");
 }
 
-std::string describe(const Settings &s)
-{
+std::string describe(const Settings &s) {
   std::ostringstream out;
   out.precision(17);
   out << "stages=" << s.stages << "\nsamples=" << s.samples << "\nseed=" << s.seed
       << "\nkT_start=" << s.kT_start << "\nkT_stop=" << s.kT_stop << "\nmindist=" << s.mindist
-      << "\nenergy=" << s.energy_lo << " " << s.energy_hi
-      << (s.energy_absolute ? " absolute" : "") << "\nbuffer=" << s.buffer
-      << "\ntrain=" << s.train_steps << " " << s.batch << "\noptim=" << s.learning_rate << " "
-      << s.lr_factor << " " << s.patience << " " << s.clip << "\nnetwork=" << s.network.cutoff
-      << " " << s.network.nfeat << " " << s.network.nblock << " " << s.network.nrbf << "\nsample=";
+      << "\nenergy=" << s.energy_lo << " " << s.energy_hi << (s.energy_absolute ? " absolute" : "")
+      << "\nbuffer=" << s.buffer << "\ntrain=" << s.train_steps << " " << s.batch
+      << "\noptim=" << s.learning_rate << " " << s.lr_factor << " " << s.patience << " " << s.clip
+      << "\nnetwork=" << s.network.cutoff << " " << s.network.nfeat << " " << s.network.nblock
+      << " " << s.network.nrbf << "\nsample=";
   if (s.sample == SampleKind::PRIOR)
     out << "prior";
   else
@@ -206,4 +214,4 @@ std::string describe(const Settings &s)
   return out.str();
 }
 
-}    // namespace godiff
+}  // namespace godiff

@@ -10,13 +10,13 @@ namespace godiff {
 
 constexpr double OPEN = std::numeric_limits<double>::infinity();
 
-enum class ScoreScale { REFERENCE, RESCALED, CONSISTENT };    ///< method section 5
+enum class ScoreScale { REFERENCE, RESCALED, CONSISTENT };  ///< method section 5
 enum class SampleKind { EULER_MARUYAMA, PRIOR };
 enum class Annealing { GEOMETRIC, ADAPTIVE_ESS };
 
 /// Shape of the PaiNN backbone (method section 8).
 struct NetworkSettings {
-  double cutoff = 6.0;    ///< Angstrom
+  double cutoff = 6.0;  ///< Angstrom
   int nfeat = 64;
   int nblock = 4;
   int nrbf = 30;
@@ -35,9 +35,9 @@ struct Settings {
 
   // keywords
   double mindist = 1.0;
-  double energy_lo = -OPEN;             ///< at or below: a false minimum, dropped
-  double energy_hi = OPEN;              ///< at or above: recorded, never trained on
-  bool energy_absolute = false;         ///< window not relative to the input structure
+  double energy_lo = -OPEN;      ///< at or below: a false minimum, dropped
+  double energy_hi = OPEN;       ///< at or above: recorded, never trained on
+  bool energy_absolute = false;  ///< window not relative to the input structure
   int buffer = 64;
   int train_steps = 8000;
   int batch = 16;
@@ -49,26 +49,26 @@ struct Settings {
   SampleKind sample = SampleKind::EULER_MARUYAMA;
   int sample_steps = 500;
   double sample_eps = 0.005;
-  double guide = 0.0;                   ///< ffg_scale
-  int guide_extra = 0;                  ///< ffg_extra
+  double guide = 0.0;   ///< ffg_scale
+  int guide_extra = 0;  ///< ffg_extra
   int relax_steps = 0;
-  double relax_ftol = 0.05;             ///< eV/Angstrom
+  double relax_ftol = 0.05;  ///< eV/Angstrom
   double unique_tolerance = 0.0;
   Annealing annealing = Annealing::GEOMETRIC;
-  double adaptive_ess = 8.0;            ///< effective sample size that `anneal adaptive` aims at
+  double adaptive_ess = 8.0;  ///< effective sample size that `anneal adaptive` aims at
   bool double_precision = false;
-  bool train = true;                    ///< `mode search`; false = `mode sample`
+  bool train = true;  ///< `mode search`; false = `mode sample`
 
   // switches (method section 22)
   ScoreScale score_scale = ScoreScale::REFERENCE;
   bool g2_legacy = false;
-  bool weights_all = false;             ///< weights_norm all
-  bool loss_weights = true;             ///< loss_weights boltzmann
+  bool weights_all = false;  ///< weights_norm all
+  bool loss_weights = true;  ///< loss_weights boltzmann
   bool ffg_dt = true;
   double ffg_zeta = 3.0;
-  bool ffg_all_atoms = false;           ///< ffg_atoms all
-  bool ffg_raw_history = false;         ///< ffg_history raw
-  bool force_loss_mobile = false;       ///< force_loss mobile
+  bool ffg_all_atoms = false;      ///< ffg_atoms all
+  bool ffg_raw_history = false;    ///< ffg_history raw
+  bool force_loss_mobile = false;  ///< force_loss mobile
   bool mindist_image = true;
   double val_fraction = 0.1;
   bool optim_reset = true;
@@ -80,7 +80,7 @@ struct Settings {
 /// One row of the table of switches: shown in the documentation, used by the parser.
 struct Switch {
   const char *name;
-  const char *choices;          ///< "a|b" or "number"
+  const char *choices;  ///< "a|b" or "number"
   const char *default_value;
   const char *paper;
   const char *authors;
@@ -102,4 +102,4 @@ void validate(const Settings &settings);
 /// The settings that must not change between a run and its continuation, as "name=value" lines.
 std::string describe(const Settings &settings);
 
-}    // namespace godiff
+}  // namespace godiff

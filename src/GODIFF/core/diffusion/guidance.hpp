@@ -14,7 +14,7 @@ namespace godiff {
 /// Force-field guidance of a batch (method section 13): one L-BFGS state per structure that lives
 /// for the whole trajectory.
 class Guidance {
- public:
+public:
   Guidance(const System &system, const Settings &settings, std::int64_t count);
   // The L-BFGS states point to the cell of this object.
   Guidance(const Guidance &) = delete;
@@ -29,10 +29,10 @@ class Guidance {
   /// G*dt*(1-t)^zeta, or without dt by `ffg_dt no`.
   double coefficient(double t, double dt) const;
 
- private:
+private:
   System system_;
   Settings settings_;
   std::vector<LBFGS> states_;
 };
 
-}    // namespace godiff
+}  // namespace godiff

@@ -12,17 +12,15 @@ namespace {
 constexpr double FIRST_TIME = 1e-5;
 
 RandomStream stream(std::uint64_t seed, Purpose purpose, int stage, std::int64_t step,
-                    std::int64_t structure)
-{
+                    std::int64_t structure) {
   return {seed, purpose, static_cast<std::uint32_t>(stage), static_cast<std::uint32_t>(step),
           static_cast<std::uint32_t>(structure)};
 }
 
-}    // namespace
+}  // namespace
 
 at::Tensor draw_times(std::uint64_t seed, Purpose purpose, int stage, std::int64_t step,
-                      std::int64_t count)
-{
+                      std::int64_t count) {
   at::Tensor times = at::empty({count}, at::kDouble);
   double *t = times.data_ptr<double>();
   for (std::int64_t g = 0; g < count; ++g)
@@ -32,8 +30,7 @@ at::Tensor draw_times(std::uint64_t seed, Purpose purpose, int stage, std::int64
 
 Noised add_noise(const System &system, const Schedule &schedule, const at::Tensor &x0,
                  const at::Tensor &t, std::uint64_t seed, Purpose purpose, int stage,
-                 std::int64_t step)
-{
+                 std::int64_t step) {
   const at::Tensor clean = x0.to(at::kDouble).contiguous();
   Noised out{at::empty_like(clean), at::empty_like(clean)};
   const std::int64_t per_structure = clean.size(1) * 3;
@@ -49,8 +46,8 @@ Noised add_noise(const System &system, const Schedule &schedule, const at::Tenso
         w[k] = random.normal();
         xt[k] = x[k] + s * w[k];
       } else {
-        xt[k] = truncated_normal(x[k], s, system.z_lo, system.z_hi,
-                                 clip_probability(random.uniform()));
+        xt[k] =
+            truncated_normal(x[k], s, system.z_lo, system.z_hi, clip_probability(random.uniform()));
         w[k] = (xt[k] - x[k]) / s;
       }
     }
@@ -58,4 +55,4 @@ Noised add_noise(const System &system, const Schedule &schedule, const at::Tenso
   return out;
 }
 
-}    // namespace godiff
+}  // namespace godiff

@@ -14,7 +14,7 @@ namespace godiff {
 /// Noised positions and the standardised noise that led to them, both [B, n_mobile, 3] float64.
 struct Noised {
   at::Tensor positions;
-  at::Tensor noise;    ///< w = (x_t - x_0)/s(t)
+  at::Tensor noise;  ///< w = (x_t - x_0)/s(t)
 };
 
 /// Times of one training batch, t ~ U(1e-5, 1), [B] float64; structure g of the batch has its own
@@ -28,4 +28,4 @@ Noised add_noise(const System &system, const Schedule &schedule, const at::Tenso
                  const at::Tensor &t, std::uint64_t seed, Purpose purpose, int stage,
                  std::int64_t step);
 
-}    // namespace godiff
+}  // namespace godiff

@@ -14,12 +14,11 @@ namespace godiff {
 
 namespace {
 
-constexpr double EXTRA_STEP = 0.1;       // step of the relaxation after the last reverse step
-constexpr double EXTRA_FORCE = 0.05;     // eV/Angstrom, its stop criterion
+constexpr double EXTRA_STEP = 0.1;    // step of the relaxation after the last reverse step
+constexpr double EXTRA_FORCE = 0.05;  // eV/Angstrom, its stop criterion
 
 // max_i |F_i| over the mobile atoms of every structure.
-std::vector<double> largest_forces(const at::Tensor &forces, std::int64_t n_mobile)
-{
+std::vector<double> largest_forces(const at::Tensor &forces, std::int64_t n_mobile) {
   const at::Tensor mobile = forces.narrow(1, forces.size(1) - n_mobile, n_mobile);
   const at::Tensor largest =
       mobile.to(at::kCPU, at::kDouble).square().sum(2).sqrt().amax({1}).contiguous();
@@ -27,23 +26,21 @@ std::vector<double> largest_forces(const at::Tensor &forces, std::int64_t n_mobi
   return {p, p + largest.numel()};
 }
 
-}    // namespace
+}  // namespace
 
-Schedule make_schedule(const Settings &settings)
-{
+Schedule make_schedule(const Settings &settings) {
   Schedule schedule;
   schedule.g2_legacy = settings.g2_legacy;
   return schedule;
 }
 
 Sampler::Sampler(const System &system, const Settings &settings) :
-    system_(system), settings_(settings), schedule_(make_schedule(settings)),
-    times_(reverse_times(settings.sample_steps, settings.sample_eps))
-{
-}
+    system_(system),
+    settings_(settings),
+    schedule_(make_schedule(settings)),
+    times_(reverse_times(settings.sample_steps, settings.sample_eps)) {}
 
-at::Tensor Sampler::prior(const SampleRequest &request) const
-{
+at::Tensor Sampler::prior(const SampleRequest &request) const {
   at::Tensor x = at::empty({request.count, system_.n_mobile, 3}, at::kDouble);
   double *p = x.data_ptr<double>();
   for (std::int64_t c = 0; c < request.count; ++c) {
@@ -60,21 +57,20 @@ at::Tensor Sampler::prior(const SampleRequest &request) const
   return x;
 }
 
-at::Tensor Sampler::finite(const at::Tensor &score)
-{
+at::Tensor Sampler::finite(const at::Tensor &score) {
   at::Tensor s = score.to(at::kCPU, at::kDouble).contiguous();
   double *p = s.data_ptr<double>();
   for (std::int64_t i = 0; i < s.numel(); i += 3) {
-    if (std::isfinite(p[i]) && std::isfinite(p[i + 1]) && std::isfinite(p[i + 2])) continue;
+    if (std::isfinite(p[i]) && std::isfinite(p[i + 1]) && std::isfinite(p[i + 2]))
+      continue;
     p[i] = p[i + 1] = p[i + 2] = 0.0;
     ++non_finite_;
   }
   return s;
 }
 
-at::Tensor Sampler::step(const SampleRequest &request, const at::Tensor &x,
-                         const at::Tensor &score, int i) const
-{
+at::Tensor Sampler::step(const SampleRequest &request, const at::Tensor &x, const at::Tensor &score,
+                         int i) const {
   const double t = times_[i], dt = times_[0] - times_[1];
   const double g2 = schedule_.g2(t);
   const bool last = i + 1 == static_cast<int>(times_.size());
@@ -87,10 +83,9 @@ at::Tensor Sampler::step(const SampleRequest &request, const at::Tensor &x,
   double *to = next.data_ptr<double>();
   const std::int64_t per_structure = 3 * system_.n_mobile;
   for (std::int64_t g = 0; g < x.size(0); ++g) {
-    RandomStream random(settings_.seed, Purpose::REVERSE_NOISE,
-                        static_cast<std::uint32_t>(request.stage),
-                        static_cast<std::uint32_t>(request.first + g),
-                        static_cast<std::uint32_t>(i));
+    RandomStream random(
+        settings_.seed, Purpose::REVERSE_NOISE, static_cast<std::uint32_t>(request.stage),
+        static_cast<std::uint32_t>(request.first + g), static_cast<std::uint32_t>(i));
     for (std::int64_t k = g * per_structure; k < (g + 1) * per_structure; ++k) {
       const double mean = from[k] + drift * s[k];
       if (k % 3 != 2)
@@ -105,8 +100,7 @@ at::Tensor Sampler::step(const SampleRequest &request, const at::Tensor &x,
   return next;
 }
 
-void Sampler::wrap(at::Tensor &x) const
-{
+void Sampler::wrap(at::Tensor &x) const {
   double *p = x.data_ptr<double>();
   for (std::int64_t k = 0; k < x.numel(); k += 3) {
     const Vec3 r = system_.cell.wrap({p[k], p[k + 1], p[k + 2]});
@@ -116,8 +110,7 @@ void Sampler::wrap(at::Tensor &x) const
 
 at::Tensor Sampler::reverse(const SampleRequest &request, const ScoreFunction &score,
                             const ForceFunction &forces,
-                            const std::function<bool(std::int64_t, std::int64_t)> &tick)
-{
+                            const std::function<bool(std::int64_t, std::int64_t)> &tick) {
   at::Tensor x = prior(request);
   const bool guided = request.guide > 0.0;
   Settings guide_settings = settings_;
@@ -136,7 +129,8 @@ at::Tensor Sampler::reverse(const SampleRequest &request, const ScoreFunction &s
       calls_ += request.count;
       wrap(x);
     }
-    if (tick && !tick(i + 1, total)) return {};
+    if (tick && !tick(i + 1, total))
+      return {};
   }
   for (int i = 0; i < extra; ++i) {
     const at::Tensor f = finite(forces(x));
@@ -147,12 +141,14 @@ at::Tensor Sampler::reverse(const SampleRequest &request, const ScoreFunction &s
       active.push_back(largest > EXTRA_FORCE);
       any = any || active.back();
     }
-    if (!any) break;
+    if (!any)
+      break;
     guidance.push(x, f, EXTRA_STEP, active);
     wrap(x);
-    if (tick && !tick(static_cast<std::int64_t>(times_.size()) + i + 1, total)) return {};
+    if (tick && !tick(static_cast<std::int64_t>(times_.size()) + i + 1, total))
+      return {};
   }
   return x;
 }
 
-}    // namespace godiff
+}  // namespace godiff

@@ -20,16 +20,16 @@ using ForceFunction = std::function<at::Tensor(const at::Tensor &x)>;
 
 struct SampleRequest {
   int stage = 0;
-  std::int64_t first = 0;     ///< number of the first candidate (its random streams)
+  std::int64_t first = 0;  ///< number of the first candidate (its random streams)
   std::int64_t count = 0;
-  double guide = 0.0;         ///< force-field guidance scale G; 0 = none
+  double guide = 0.0;  ///< force-field guidance scale G; 0 = none
 };
 
 /// Draws structures by the reverse SDE (Euler-Maruyama, method section 12) with optional force-field
 /// guidance (section 13), or uniformly from the prior. The result of a candidate depends only on its
 /// number, never on the batch it is drawn in.
 class Sampler {
- public:
+public:
   Sampler(const System &system, const Settings &settings);
 
   /// Uniform in the confinement box: [count, n_mobile, 3] float64 (method section 4).
@@ -49,7 +49,7 @@ class Sampler {
   std::int64_t non_finite_scores() const { return non_finite_; }
   std::int64_t network_calls() const { return calls_; }
 
- private:
+private:
   void wrap(at::Tensor &x) const;
   at::Tensor finite(const at::Tensor &score);
 
@@ -64,4 +64,4 @@ class Sampler {
 /// Schedule with the choices of the settings (g2 exact or legacy).
 Schedule make_schedule(const Settings &settings);
 
-}    // namespace godiff
+}  // namespace godiff

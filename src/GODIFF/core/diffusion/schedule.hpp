@@ -24,4 +24,4 @@ struct Schedule {
 /// Times of the reverse sampler: linspace(1, eps, steps), both ends included (method section 12).
 std::vector<double> reverse_times(int steps, double eps);
 
-}    // namespace godiff
+}  // namespace godiff

@@ -13,4 +13,4 @@ double clip_probability(double uniform);
 /// Inverse of the error function on (-1,1), relative accuracy 1e-15.
 double erfinv(double x);
 
-}    // namespace godiff
+}  // namespace godiff

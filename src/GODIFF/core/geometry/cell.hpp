@@ -9,7 +9,7 @@ using Vec3 = std::array<double, 3>;
 
 /// A periodic cell: rows are the vectors a, b, c (Angstrom); coordinates start at its corner.
 class Cell {
- public:
+public:
   Cell() = default;
   /// Throws godiff::Error when the three vectors span no volume.
   Cell(const std::array<Vec3, 3> &rows, const std::array<bool, 3> &periodic);
@@ -28,21 +28,19 @@ class Cell {
   /// The shortest image of the difference vector along periodic axes.
   Vec3 minimum_image(const Vec3 &difference) const;
   /// Calls visit(difference + S*H) for every image S with |difference + S*H| < cutoff.
-  template <class Visit>
-  void for_images(const Vec3 &difference, double cutoff, Visit visit) const;
+  template <class Visit> void for_images(const Vec3 &difference, double cutoff, Visit visit) const;
 
- private:
+private:
   std::array<Vec3, 3> rows_{{{1, 0, 0}, {0, 1, 0}, {0, 0, 1}}};
   std::array<Vec3, 3> inverse_{{{1, 0, 0}, {0, 1, 0}, {0, 0, 1}}};
   std::array<bool, 3> periodic_{{true, true, true}};
   Vec3 width_{{1, 1, 1}};
 };
 
-inline double dot(const Vec3 &a, const Vec3 &b)
-{
+inline double dot(const Vec3 &a, const Vec3 &b) {
   return a[0] * b[0] + a[1] * b[1] + a[2] * b[2];
 }
 
-}    // namespace godiff
+}  // namespace godiff
 
 #include "core/geometry/cell_images.hpp"

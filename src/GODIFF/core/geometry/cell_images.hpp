@@ -9,8 +9,7 @@
 namespace godiff {
 
 template <class Visit>
-void Cell::for_images(const Vec3 &difference, double cutoff, Visit visit) const
-{
+void Cell::for_images(const Vec3 &difference, double cutoff, Visit visit) const {
   // |r| < cutoff implies |f_k| < cutoff / width_k, which bounds the images per axis.
   const Vec3 f = fractional(difference);
   int low[3], high[3];
@@ -30,8 +29,9 @@ void Cell::for_images(const Vec3 &difference, double cutoff, Visit visit) const
         Vec3 r;
         for (int k = 0; k < 3; ++k)
           r[k] = difference[k] + a * rows_[0][k] + b * rows_[1][k] + c * rows_[2][k];
-        if (dot(r, r) < cutoff_squared) visit(r);
+        if (dot(r, r) < cutoff_squared)
+          visit(r);
       }
 }
 
-}    // namespace godiff
+}  // namespace godiff

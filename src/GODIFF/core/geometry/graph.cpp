@@ -14,7 +14,7 @@ namespace godiff {
 
 namespace {
 
-constexpr double COINCIDENT = 1e-6;    // Angstrom, method section 7
+constexpr double COINCIDENT = 1e-6;  // Angstrom, method section 7
 
 struct Pair {
   std::int32_t i, j;
@@ -24,27 +24,26 @@ struct Pair {
 
 // Adds the pairs of atoms i and j (all images within the cutoff); for i == j each image once.
 void add_pairs(const Cell &cell, double cutoff, std::int32_t i, std::int32_t j, const double *ri,
-               const double *rj, std::vector<Pair> &pairs)
-{
+               const double *rj, std::vector<Pair> &pairs) {
   const Vec3 difference{rj[0] - ri[0], rj[1] - ri[1], rj[2] - ri[2]};
   cell.for_images(difference, cutoff, [&](const Vec3 &r) {
     const double d = std::sqrt(dot(r, r));
     if (i == j) {
       // S and -S are the two directions of one pair: keep the half space, never S = 0.
-      const bool keep =
-          r[2] > 0.0 || (r[2] == 0.0 && (r[1] > 0.0 || (r[1] == 0.0 && r[0] > 0.0)));
-      if (d < COINCIDENT || !keep) return;
+      const bool keep = r[2] > 0.0 || (r[2] == 0.0 && (r[1] > 0.0 || (r[1] == 0.0 && r[0] > 0.0)));
+      if (d < COINCIDENT || !keep)
+        return;
     }
     Pair pair{i, j, {0, 0, 0}, d};
     if (d >= COINCIDENT)
-      for (int k = 0; k < 3; ++k) pair.direction[k] = r[k] / d;
+      for (int k = 0; k < 3; ++k)
+        pair.direction[k] = r[k] / d;
     pairs.push_back(pair);
   });
 }
 
 // Sorts the directed edges by receiver (counting sort, so the order is that of the pairs).
-EdgeSet make_edges(const std::vector<Pair> &pairs, std::int64_t rows, at::ScalarType dtype)
-{
+EdgeSet make_edges(const std::vector<Pair> &pairs, std::int64_t rows, at::ScalarType dtype) {
   const auto P = static_cast<std::int64_t>(pairs.size());
   if (2 * P >= INT32_MAX)
     throw Error("a batch has " + std::to_string(2 * P) +
@@ -66,7 +65,8 @@ EdgeSet make_edges(const std::vector<Pair> &pairs, std::int64_t rows, at::Scalar
     ++first[pair.i + 1];
     ++first[pair.j + 1];
   }
-  for (std::int64_t r = 0; r < rows; ++r) first[r + 1] += first[r];
+  for (std::int64_t r = 0; r < rows; ++r)
+    first[r + 1] += first[r];
   std::vector<std::int32_t> next(first, first + rows);
   AT_DISPATCH_FLOATING_TYPES(dtype, "godiff::make_edges", [&] {
     auto *pair_i = edges.pair_i.data_ptr<std::int32_t>();
@@ -87,7 +87,8 @@ EdgeSet make_edges(const std::vector<Pair> &pairs, std::int64_t rows, at::Scalar
         index[e] = static_cast<std::int32_t>(p);
         for (int k = 0; k < 3; ++k) {
           const auto u = static_cast<scalar_t>(pair.direction[k]);
-          if (end == 0) pair_direction[3 * p + k] = u;
+          if (end == 0)
+            pair_direction[3 * p + k] = u;
           direction[3 * static_cast<std::int64_t>(e) + k] = end == 0 ? u : -u;
         }
       }
@@ -96,18 +97,19 @@ EdgeSet make_edges(const std::vector<Pair> &pairs, std::int64_t rows, at::Scalar
   return edges;
 }
 
-std::int64_t count_coincident(const std::vector<Pair> &pairs)
-{
+std::int64_t count_coincident(const std::vector<Pair> &pairs) {
   std::int64_t n = 0;
-  for (const Pair &pair : pairs) n += pair.distance < COINCIDENT;
+  for (const Pair &pair : pairs)
+    n += pair.distance < COINCIDENT;
   return n;
 }
 
-}    // namespace
+}  // namespace
 
 GraphBuilder::GraphBuilder(const System &system, double cutoff, at::ScalarType dtype) :
-    system_(system), cutoff_(cutoff), dtype_(dtype)
-{
+    system_(system),
+    cutoff_(cutoff),
+    dtype_(dtype) {
   validate(system_);
   std::vector<Pair> pairs;
   const double *x = system_.template_positions.data();
@@ -119,8 +121,7 @@ GraphBuilder::GraphBuilder(const System &system, double cutoff, at::ScalarType d
   coincident_template_pairs_ = count_coincident(pairs);
 }
 
-BatchGraph GraphBuilder::build(const at::Tensor &mobile_positions) const
-{
+BatchGraph GraphBuilder::build(const at::Tensor &mobile_positions) const {
   const at::Tensor positions = mobile_positions.to(at::kCPU, at::kDouble).contiguous();
   if (positions.dim() != 3 || positions.size(1) != system_.n_mobile || positions.size(2) != 3)
     throw Error("graph: positions must have the shape [structures, mobile atoms, 3]");
@@ -145,9 +146,11 @@ BatchGraph GraphBuilder::build(const at::Tensor &mobile_positions) const
   });
   std::vector<Pair> pairs;
   std::size_t total = 0;
-  for (const auto &part : found) total += part.size();
+  for (const auto &part : found)
+    total += part.size();
   pairs.reserve(total);
-  for (const auto &part : found) pairs.insert(pairs.end(), part.begin(), part.end());
+  for (const auto &part : found)
+    pairs.insert(pairs.end(), part.begin(), part.end());
 
   BatchGraph graph;
   graph.n_structures = B;
@@ -159,4 +162,4 @@ BatchGraph GraphBuilder::build(const at::Tensor &mobile_positions) const
   return graph;
 }
 
-}    // namespace godiff
+}  // namespace godiff

@@ -12,7 +12,7 @@ namespace godiff {
 ///
 /// Template-template edges are found once; only pairs with a mobile atom are searched per batch.
 class GraphBuilder {
- public:
+public:
   /// cutoff in Angstrom; dtype is at::kFloat or at::kDouble and is that of directions and distances.
   GraphBuilder(const System &system, double cutoff, at::ScalarType dtype);
 
@@ -25,7 +25,7 @@ class GraphBuilder {
   std::int64_t template_pairs() const { return template_edges_.n_pairs(); }
   at::ScalarType dtype() const { return dtype_; }
 
- private:
+private:
   System system_;
   double cutoff_;
   at::ScalarType dtype_;
@@ -33,4 +33,4 @@ class GraphBuilder {
   std::int64_t coincident_template_pairs_ = 0;
 };
 
-}    // namespace godiff
+}  // namespace godiff

@@ -7,10 +7,10 @@
 
 namespace godiff {
 
-void validate(const System &system)
-{
+void validate(const System &system) {
   const auto n = static_cast<std::size_t>(system.n_atoms());
-  if (system.n_mobile < 1) throw Error("there is no mobile atom to search for");
+  if (system.n_mobile < 1)
+    throw Error("there is no mobile atom to search for");
   if (system.n_template < 1)
     throw Error("there is no template atom: the mobile group must not contain all atoms");
   if (system.atomic_numbers.size() != n || system.ids.size() != n || system.types.size() != n ||
@@ -24,8 +24,7 @@ void validate(const System &system)
                 std::to_string(system.z_hi));
 }
 
-bool too_close(const System &system, const Positions &mobile, double distance, bool minimum_image)
-{
+bool too_close(const System &system, const Positions &mobile, double distance, bool minimum_image) {
   bool found = false;
   const auto check = [&](const double *a, const double *b) {
     const Vec3 difference{b[0] - a[0], b[1] - a[1], b[2] - a[2]};
@@ -38,13 +37,13 @@ bool too_close(const System &system, const Positions &mobile, double distance, b
     const double *ri = &mobile[3 * i];
     for (std::int64_t j = 0; j < system.n_template && !found; ++j)
       check(ri, &system.template_positions[3 * j]);
-    for (std::int64_t j = 0; j < i && !found; ++j) check(ri, &mobile[3 * j]);
+    for (std::int64_t j = 0; j < i && !found; ++j)
+      check(ri, &mobile[3 * j]);
   }
   return found;
 }
 
-double outside_window(const System &system, const Positions &mobile)
-{
+double outside_window(const System &system, const Positions &mobile) {
   double worst = 0.0;
   for (std::int64_t i = 0; i < system.n_mobile; ++i) {
     const double z = mobile[3 * i + 2];
@@ -53,4 +52,4 @@ double outside_window(const System &system, const Positions &mobile)
   return worst;
 }
 
-}    // namespace godiff
+}  // namespace godiff

@@ -18,11 +18,11 @@ struct System {
   Vec3 origin{{0, 0, 0}};
   std::int64_t n_template = 0;
   std::int64_t n_mobile = 0;
-  std::vector<int> atomic_numbers;            ///< [n_template + n_mobile], 1..99
-  std::vector<std::int64_t> ids;              ///< [n_template + n_mobile], LAMMPS atom IDs
-  std::vector<int> types;                     ///< [n_template + n_mobile], LAMMPS atom types
-  std::vector<double> template_positions;     ///< [3*n_template]
-  double z_lo = 0.0;                          ///< confinement window of the mobile atoms
+  std::vector<int> atomic_numbers;         ///< [n_template + n_mobile], 1..99
+  std::vector<std::int64_t> ids;           ///< [n_template + n_mobile], LAMMPS atom IDs
+  std::vector<int> types;                  ///< [n_template + n_mobile], LAMMPS atom types
+  std::vector<double> template_positions;  ///< [3*n_template]
+  double z_lo = 0.0;                       ///< confinement window of the mobile atoms
   double z_hi = 0.0;
 
   std::int64_t n_atoms() const { return n_template + n_mobile; }
@@ -43,4 +43,4 @@ bool too_close(const System &system, const Positions &mobile, double distance,
 /// The largest |z - window| of any mobile atom, 0 inside (Angstrom).
 double outside_window(const System &system, const Positions &mobile);
 
-}    // namespace godiff
+}  // namespace godiff

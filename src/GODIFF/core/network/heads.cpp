@@ -8,8 +8,7 @@ namespace godiff {
 
 VectorHead::VectorHead(const std::string &name, int n_scalar, int n_vector,
                        Parameters &parameters) :
-    name_(name)
-{
+    name_(name) {
   // 66,64 -> 33,32 -> 16,16 -> 1,1 with hidden widths 66, 33, 16 for the score head of 64 features.
   blocks_[0] = {n_scalar, n_vector, n_scalar / 2, n_vector / 2, n_scalar, {}, {}, {}, {}, {}};
   blocks_[1] = {n_scalar / 2, n_vector / 2, n_scalar / 4, n_vector / 4, n_scalar / 2,
@@ -26,8 +25,7 @@ VectorHead::VectorHead(const std::string &name, int n_scalar, int n_vector,
   }
 }
 
-void VectorHead::bind(const Parameters &parameters)
-{
+void VectorHead::bind(const Parameters &parameters) {
   for (int b = 0; b < 3; ++b) {
     Block &block = blocks_[b];
     const std::string prefix = name_ + "." + std::to_string(b);
@@ -39,8 +37,7 @@ void VectorHead::bind(const Parameters &parameters)
   }
 }
 
-at::Tensor VectorHead::forward(const at::Tensor &scalars, const at::Tensor &vectors) const
-{
+at::Tensor VectorHead::forward(const at::Tensor &scalars, const at::Tensor &vectors) const {
   at::Tensor s = scalars, v = vectors;
   for (int b = 0; b < 3; ++b) {
     const Block &block = blocks_[b];
@@ -57,4 +54,4 @@ at::Tensor VectorHead::forward(const at::Tensor &scalars, const at::Tensor &vect
   return v.squeeze(2);
 }
 
-}    // namespace godiff
+}  // namespace godiff

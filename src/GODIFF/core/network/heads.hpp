@@ -12,7 +12,7 @@ namespace godiff {
 
 /// Three gated equivariant blocks that turn scalars and vectors into one vector (method section 9).
 class VectorHead {
- public:
+public:
   /// Declares `NAME.b.*`; n_scalar inputs (F, or F + 2 with time features), n_vector = F inputs.
   VectorHead(const std::string &name, int n_scalar, int n_vector, Parameters &parameters);
 
@@ -22,7 +22,7 @@ class VectorHead {
   /// scalars [rows, n_scalar], vectors [rows, 3, n_vector] -> [rows, 3].
   at::Tensor forward(const at::Tensor &scalars, const at::Tensor &vectors) const;
 
- private:
+private:
   struct Block {
     int scalar_in, vector_in, scalar_out, vector_out, hidden;
     at::Tensor mix, weight0, bias0, weight1, bias1;
@@ -31,4 +31,4 @@ class VectorHead {
   std::array<Block, 3> blocks_;
 };
 
-}    // namespace godiff
+}  // namespace godiff

@@ -13,34 +13,30 @@ namespace godiff {
 namespace {
 
 constexpr int MAX_ELEMENTS = 100;
-constexpr double NORM_EPS = 1e-8;    // inside the square root of |V|
+constexpr double NORM_EPS = 1e-8;  // inside the square root of |V|
 
-}    // namespace
+}  // namespace
 
-at::Tensor mobile_rows(const at::Tensor &nodes, const BatchGraph &graph)
-{
+at::Tensor mobile_rows(const at::Tensor &nodes, const BatchGraph &graph) {
   auto shape = nodes.sizes().vec();
   shape[0] = graph.n_atoms();
   shape.insert(shape.begin(), graph.n_structures);
   return nodes.view(shape).narrow(1, graph.n_template, graph.n_mobile).flatten(0, 1);
 }
 
-at::Tensor radial_basis(const at::Tensor &distance, int n_rbf, double cutoff)
-{
+at::Tensor radial_basis(const at::Tensor &distance, int n_rbf, double cutoff) {
   const double width = cutoff / (n_rbf - 1);
   const at::Tensor centres = at::linspace(0.0, cutoff, n_rbf, distance.options());
   const at::Tensor x = distance.unsqueeze(-1) - centres;
   return (x * x * (-0.5 / (width * width))).exp_();
 }
 
-at::Tensor cosine_cutoff(const at::Tensor &distance, double cutoff)
-{
+at::Tensor cosine_cutoff(const at::Tensor &distance, double cutoff) {
   const at::Tensor value = ((distance * (M_PI / cutoff)).cos_() + 1.0) * 0.5;
   return value * (distance < cutoff);
 }
 
-PaiNN::PaiNN(const NetworkSettings &settings, Parameters &parameters) : settings_(settings)
-{
+PaiNN::PaiNN(const NetworkSettings &settings, Parameters &parameters) : settings_(settings) {
   const std::int64_t F = settings.nfeat;
   parameters.declare("painn.embedding.weight", {MAX_ELEMENTS, F});
   parameters.declare("painn.filter.weight", {settings.nblock * 3 * F, settings.nrbf});
@@ -60,8 +56,7 @@ PaiNN::PaiNN(const NetworkSettings &settings, Parameters &parameters) : settings
   }
 }
 
-void PaiNN::bind(const Parameters &parameters)
-{
+void PaiNN::bind(const Parameters &parameters) {
   embedding_ = parameters["painn.embedding.weight"];
   filter_ = {parameters["painn.filter.weight"], parameters["painn.filter.bias"]};
   blocks_.resize(settings_.nblock);
@@ -80,23 +75,21 @@ void PaiNN::bind(const Parameters &parameters)
   }
 }
 
-at::Tensor PaiNN::filters(const EdgeSet &edges) const
-{
+at::Tensor PaiNN::filters(const EdgeSet &edges) const {
   const at::Tensor &d = edges.pair_distance;
   const at::Tensor phi = radial_basis(d, settings_.nrbf, settings_.cutoff);
   return at::linear(phi, filter_.weight, filter_.bias) *
-      cosine_cutoff(d, settings_.cutoff).unsqueeze(1);
+         cosine_cutoff(d, settings_.cutoff).unsqueeze(1);
 }
 
 Features PaiNN::forward(const BatchGraph &graph, const at::Tensor &atomic_numbers,
-                        bool mobile_only) const
-{
+                        bool mobile_only) const {
   const std::int64_t F = settings_.nfeat;
   const auto fixed_filters = filters(graph.fixed).chunk(settings_.nblock, 1);
   const auto mobile_filters = filters(graph.mobile).chunk(settings_.nblock, 1);
 
   at::Tensor q = embedding_.index_select(0, atomic_numbers).repeat({graph.n_structures, 1});
-  at::Tensor mu;    // undefined: zero before the first block
+  at::Tensor mu;  // undefined: zero before the first block
   for (int l = 0; l < settings_.nblock; ++l) {
     const Block &block = blocks_[l];
     const at::Tensor x =
@@ -114,15 +107,14 @@ Features PaiNN::forward(const BatchGraph &graph, const at::Tensor &atomic_number
     const auto vu = at::linear(mu, block.mix).split(F, 2);
     const at::Tensor &v = vu[0], &u = vu[1];
     const at::Tensor norm = ((v * v).sum(1) + NORM_EPS).sqrt();
-    const auto prs =
-        at::linear(at::silu(at::linear(at::cat({q, norm}, 1), block.mixing[0].weight,
-                                       block.mixing[0].bias)),
-                   block.mixing[1].weight, block.mixing[1].bias)
-            .split(F, 1);
+    const auto prs = at::linear(at::silu(at::linear(at::cat({q, norm}, 1), block.mixing[0].weight,
+                                                    block.mixing[0].bias)),
+                                block.mixing[1].weight, block.mixing[1].bias)
+                         .split(F, 1);
     q = q + prs[0] + prs[2] * (v * u).sum(1);
     mu = mu + prs[1].unsqueeze(1) * u;
   }
   return {q, mu};
 }
 
-}    // namespace godiff
+}  // namespace godiff

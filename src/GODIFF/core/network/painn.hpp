@@ -18,7 +18,7 @@ struct Features {
 
 /// The PaiNN backbone (method section 8). It never sees the diffusion time.
 class PaiNN {
- public:
+public:
   /// Declares its tensors `painn.*` in `parameters`.
   PaiNN(const NetworkSettings &settings, Parameters &parameters);
 
@@ -30,7 +30,7 @@ class PaiNN {
   Features forward(const BatchGraph &graph, const at::Tensor &atomic_numbers,
                    bool mobile_only) const;
 
- private:
+private:
   struct Dense {
     at::Tensor weight, bias;
   };
@@ -57,4 +57,4 @@ at::Tensor radial_basis(const at::Tensor &distance, int n_rbf, double cutoff);
 /// Cosine cutoff (cos(pi d / r_c) + 1)/2 below r_c, else 0.
 at::Tensor cosine_cutoff(const at::Tensor &distance, double cutoff);
 
-}    // namespace godiff
+}  // namespace godiff

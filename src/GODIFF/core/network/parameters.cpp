@@ -11,15 +11,14 @@
 
 namespace godiff {
 
-void Parameters::declare(const std::string &name, std::vector<std::int64_t> shape)
-{
-  if (flat_.defined()) throw Error("parameters are already allocated: cannot add " + name);
+void Parameters::declare(const std::string &name, std::vector<std::int64_t> shape) {
+  if (flat_.defined())
+    throw Error("parameters are already allocated: cannot add " + name);
   names_.push_back(name);
   shapes_.push_back(std::move(shape));
 }
 
-void Parameters::allocate()
-{
+void Parameters::allocate() {
   std::int64_t total = 0;
   offsets_.clear();
   for (const auto &shape : shapes_) {
@@ -39,31 +38,27 @@ void Parameters::allocate()
   }
 }
 
-std::size_t Parameters::index(const std::string &name) const
-{
+std::size_t Parameters::index(const std::string &name) const {
   const auto it = std::find(names_.begin(), names_.end(), name);
-  if (it == names_.end()) throw Error("the network has no tensor named " + name);
+  if (it == names_.end())
+    throw Error("the network has no tensor named " + name);
   return static_cast<std::size_t>(it - names_.begin());
 }
 
-const at::Tensor &Parameters::operator[](const std::string &name) const
-{
+const at::Tensor &Parameters::operator[](const std::string &name) const {
   return views_[index(name)];
 }
 
-bool Parameters::has(const std::string &name) const
-{
+bool Parameters::has(const std::string &name) const {
   return std::find(names_.begin(), names_.end(), name) != names_.end();
 }
 
-const std::vector<std::int64_t> &Parameters::shape(const std::string &name) const
-{
+const std::vector<std::int64_t> &Parameters::shape(const std::string &name) const {
   return shapes_[index(name)];
 }
 
-std::int64_t Parameters::offset(const std::string &name) const
-{
+std::int64_t Parameters::offset(const std::string &name) const {
   return offsets_[index(name)];
 }
 
-}    // namespace godiff
+}  // namespace godiff

@@ -12,7 +12,7 @@ namespace godiff {
 /// The weights of a network as named views into one flat tensor, so that clipping, the optimiser and
 /// (later) an allreduce touch one buffer. The gradients live in a second flat tensor the same way.
 class Parameters {
- public:
+public:
   explicit Parameters(at::ScalarType dtype) : dtype_(dtype) {}
 
   /// Declares a tensor before allocate(); names are those of the checkpoint.
@@ -34,7 +34,7 @@ class Parameters {
   /// First element of the tensor in flat().
   std::int64_t offset(const std::string &name) const;
 
- private:
+private:
   std::size_t index(const std::string &name) const;
 
   at::ScalarType dtype_;
@@ -45,4 +45,4 @@ class Parameters {
   at::Tensor flat_, gradient_;
 };
 
-}    // namespace godiff
+}  // namespace godiff

@@ -17,7 +17,7 @@ namespace godiff {
 
 /// PaiNN backbone with the score head and, when guidance is on, the force head (method sections 8-10).
 class ScoreNetwork {
- public:
+public:
   /// dtype is at::kFloat or at::kDouble; weights are zero until initialise() or load.
   ScoreNetwork(const NetworkSettings &settings, at::ScalarType dtype);
 
@@ -39,7 +39,7 @@ class ScoreNetwork {
   const NetworkSettings &settings() const { return settings_; }
   at::ScalarType dtype() const { return dtype_; }
 
- private:
+private:
   NetworkSettings settings_;
   at::ScalarType dtype_;
   Parameters parameters_;
@@ -48,4 +48,4 @@ class ScoreNetwork {
   std::unique_ptr<VectorHead> force_head_;
 };
 
-}    // namespace godiff
+}  // namespace godiff

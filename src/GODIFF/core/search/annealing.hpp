@@ -24,4 +24,4 @@ double effective_sample_size(const std::vector<double> &weights);
 double adaptive_temperature(const std::vector<double> &energies, double current, double stop,
                             double ess);
 
-}    // namespace godiff
+}  // namespace godiff

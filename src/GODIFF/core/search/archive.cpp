@@ -5,38 +5,38 @@
 
 namespace godiff {
 
-const char *to_string(Status status)
-{
+const char *to_string(Status status) {
   switch (status) {
-    case Status::OK: return "ok";
-    case Status::HIGH: return "high";
-    case Status::LOW: return "low";
-    case Status::FAILED: return "failed";
+    case Status::OK:
+      return "ok";
+    case Status::HIGH:
+      return "high";
+    case Status::LOW:
+      return "low";
+    case Status::FAILED:
+      return "failed";
   }
   return "failed";
 }
 
-void Archive::append(Record record)
-{
+void Archive::append(Record record) {
   const auto index = static_cast<std::int64_t>(records_.size());
   ++counts_[static_cast<int>(record.status)];
-  if (record.status == Status::OK && record.energy < best_energy()) best_ = index;
+  if (record.status == Status::OK && record.energy < best_energy())
+    best_ = index;
   records_.push_back(std::move(record));
 }
 
-double Archive::best_energy() const
-{
+double Archive::best_energy() const {
   return best_ < 0 ? std::numeric_limits<double>::infinity() : records_[best_].energy;
 }
 
-std::int64_t Archive::count(Status status) const
-{
+std::int64_t Archive::count(Status status) const {
   return counts_[static_cast<int>(status)];
 }
 
-void Archive::clear()
-{
+void Archive::clear() {
   *this = Archive();
 }
 
-}    // namespace godiff
+}  // namespace godiff

@@ -16,14 +16,15 @@ constexpr double CLIP_EPS = 1e-6;
 constexpr double THRESHOLD = 1e-4;
 constexpr double SMALLEST_CHANGE = 1e-8;
 
-}    // namespace
+}  // namespace
 
 AdamW::AdamW(const Parameters &parameters, double lr, const std::string &frozen) :
-    learning_rate(lr), first_moment(at::zeros_like(parameters.flat())),
-    second_moment(at::zeros_like(parameters.flat()))
-{
+    learning_rate(lr),
+    first_moment(at::zeros_like(parameters.flat())),
+    second_moment(at::zeros_like(parameters.flat())) {
   for (const std::string &name : parameters.names()) {
-    if (!frozen.empty() && name.compare(0, frozen.size(), frozen) == 0) continue;
+    if (!frozen.empty() && name.compare(0, frozen.size(), frozen) == 0)
+      continue;
     const std::int64_t begin = parameters.offset(name);
     const std::int64_t end = begin + parameters[name].numel();
     if (!ranges_.empty() && ranges_.back().second == begin)
@@ -33,8 +34,7 @@ AdamW::AdamW(const Parameters &parameters, double lr, const std::string &frozen)
   }
 }
 
-void AdamW::step(Parameters &parameters, double clip)
-{
+void AdamW::step(Parameters &parameters, double clip) {
   at::NoGradGuard no_grad;
   const at::Tensor &gradient = parameters.flat_gradient();
   const double norm = gradient.norm().item<double>();
@@ -63,18 +63,18 @@ void AdamW::step(Parameters &parameters, double clip)
   gradient.zero_();
 }
 
-double Plateau::update(double loss, double learning_rate)
-{
+double Plateau::update(double loss, double learning_rate) {
   if (loss < best * (1.0 - THRESHOLD)) {
     best = loss;
     bad = 0;
   } else {
     ++bad;
   }
-  if (bad <= patience) return learning_rate;
+  if (bad <= patience)
+    return learning_rate;
   bad = 0;
   const double reduced = learning_rate * factor;
   return learning_rate - reduced > SMALLEST_CHANGE ? reduced : learning_rate;
 }
 
-}    // namespace godiff
+}  // namespace godiff

@@ -16,7 +16,7 @@ namespace godiff {
 /// AdamW with decoupled weight decay on one flat parameter tensor (Loshchilov and Hutter 2019;
 /// betas 0.9 and 0.999, eps 1e-8, decay 0.01), method section 16.
 class AdamW {
- public:
+public:
   /// Tensors whose name starts with `frozen` (one head, say) are left alone, decay included.
   AdamW(const Parameters &parameters, double learning_rate, const std::string &frozen = "");
 
@@ -29,8 +29,8 @@ class AdamW {
   std::int64_t steps = 0;
   at::Tensor first_moment, second_moment;
 
- private:
-  std::vector<std::pair<std::int64_t, std::int64_t>> ranges_;    // of the flat tensor to step
+private:
+  std::vector<std::pair<std::int64_t, std::int64_t>> ranges_;  // of the flat tensor to step
 };
 
 /// Reduce-on-plateau rule of method section 16: relative threshold 1e-4, no cooldown, no minimum.
@@ -44,4 +44,4 @@ struct Plateau {
   double update(double loss, double learning_rate);
 };
 
-}    // namespace godiff
+}  // namespace godiff

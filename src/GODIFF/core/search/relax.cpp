@@ -16,18 +16,17 @@ constexpr double DT_START = 0.1, DT_MAX = 1.0;
 constexpr double MIXING_START = 0.1, MIXING_DECREASE = 0.99;
 constexpr double DT_INCREASE = 1.1, DT_DECREASE = 0.5;
 constexpr int DOWNHILL_DELAY = 5;
-constexpr double MAX_MOVE = 0.2;    // Angstrom per atom and step
+constexpr double MAX_MOVE = 0.2;  // Angstrom per atom and step
 constexpr std::size_t SCALARS = 4;
 
-}    // namespace
+}  // namespace
 
 Relaxation::Relaxation(const System &system, int max_steps, double ftol) :
-    system_(system), max_steps_(max_steps), ftol_(ftol)
-{
-}
+    system_(system),
+    max_steps_(max_steps),
+    ftol_(ftol) {}
 
-void Relaxation::start(const Positions &positions)
-{
+void Relaxation::start(const Positions &positions) {
   x_ = positions;
   velocity_.assign(x_.size(), 0.0);
   dt_ = DT_START;
@@ -35,8 +34,7 @@ void Relaxation::start(const Positions &positions)
   downhill_ = steps_ = 0;
 }
 
-bool Relaxation::advance(const double *forces)
-{
+bool Relaxation::advance(const double *forces) {
   std::vector<double> f(forces, forces + x_.size());
   double largest = 0.0, power = 0.0, ff = 0.0, vv = 0.0;
   for (std::size_t i = 0; i < f.size(); i += 3) {
@@ -48,7 +46,8 @@ bool Relaxation::advance(const double *forces)
     }
     largest = std::max(largest, f[i] * f[i] + f[i + 1] * f[i + 1] + f[i + 2] * f[i + 2]);
   }
-  if (std::sqrt(largest) < ftol_ || steps_ >= max_steps_) return true;
+  if (std::sqrt(largest) < ftol_ || steps_ >= max_steps_)
+    return true;
   for (std::size_t k = 0; k < f.size(); ++k) {
     power += f[k] * velocity_[k];
     ff += f[k] * f[k];
@@ -85,18 +84,17 @@ bool Relaxation::advance(const double *forces)
   return false;
 }
 
-std::vector<double> Relaxation::state() const
-{
+std::vector<double> Relaxation::state() const {
   std::vector<double> s{dt_, mixing_, static_cast<double>(downhill_), static_cast<double>(steps_)};
   s.insert(s.end(), x_.begin(), x_.end());
   s.insert(s.end(), velocity_.begin(), velocity_.end());
   return s;
 }
 
-void Relaxation::restore(const std::vector<double> &s)
-{
+void Relaxation::restore(const std::vector<double> &s) {
   const std::size_t n = 3 * static_cast<std::size_t>(system_.n_mobile);
-  if (s.size() != SCALARS + 2 * n) throw Error("the saved relaxation has the wrong size");
+  if (s.size() != SCALARS + 2 * n)
+    throw Error("the saved relaxation has the wrong size");
   dt_ = s[0];
   mixing_ = s[1];
   downhill_ = static_cast<int>(s[2]);
@@ -106,4 +104,4 @@ void Relaxation::restore(const std::vector<double> &s)
   velocity_.assign(x + static_cast<std::ptrdiff_t>(n), s.end());
 }
 
-}    // namespace godiff
+}  // namespace godiff

@@ -11,7 +11,7 @@ namespace godiff {
 /// Local relaxation of the mobile atoms by FIRE (Bitzek et al., PRL 97, 170201 (2006)), one energy
 /// evaluation per step. Atoms pressed against the confinement window stay on it.
 class Relaxation {
- public:
+public:
   /// At most max_steps moves until the largest force on a mobile atom is below ftol (eV/Angstrom).
   Relaxation(const System &system, int max_steps, double ftol);
 
@@ -27,7 +27,7 @@ class Relaxation {
   std::vector<double> state() const;
   void restore(const std::vector<double> &state);
 
- private:
+private:
   const System &system_;
   int max_steps_;
   double ftol_;
@@ -37,4 +37,4 @@ class Relaxation {
   int downhill_ = 0, steps_ = 0;
 };
 
-}    // namespace godiff
+}  // namespace godiff

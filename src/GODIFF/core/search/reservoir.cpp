@@ -11,13 +11,14 @@
 namespace godiff {
 
 std::vector<std::int64_t> weighted_draw(const std::vector<double> &weights,
-                                        const std::vector<double> &uniforms, std::int64_t capacity)
-{
+                                        const std::vector<double> &uniforms,
+                                        std::int64_t capacity) {
   if (weights.size() != uniforms.size())
     throw Error("weighted draw: one uniform number per weight is needed");
   std::vector<std::int64_t> order(weights.size());
   std::iota(order.begin(), order.end(), 0);
-  if (static_cast<std::int64_t>(order.size()) <= capacity) return order;
+  if (static_cast<std::int64_t>(order.size()) <= capacity)
+    return order;
   std::vector<double> keys(weights.size());
   for (std::size_t k = 0; k < keys.size(); ++k)
     keys[k] = weights[k] > 0.0 ? std::log(uniforms[k]) / weights[k]
@@ -31,4 +32,4 @@ std::vector<std::int64_t> weighted_draw(const std::vector<double> &weights,
   return order;
 }
 
-}    // namespace godiff
+}  // namespace godiff

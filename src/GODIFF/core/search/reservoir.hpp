@@ -12,4 +12,4 @@ namespace godiff {
 std::vector<std::int64_t> weighted_draw(const std::vector<double> &weights,
                                         const std::vector<double> &uniforms, std::int64_t capacity);
 
-}    // namespace godiff
+}  // namespace godiff

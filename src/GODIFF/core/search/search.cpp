@@ -12,31 +12,30 @@ namespace godiff {
 
 namespace {
 
-constexpr double SAME_ENERGY = 0.05;    // eV, best_distinct()
+constexpr double SAME_ENERGY = 0.05;  // eV, best_distinct()
 
-Settings checked(Settings settings)
-{
+Settings checked(Settings settings) {
   validate(settings);
   settings.network.force_head = settings.guided();
   return settings;
 }
 
-double seconds_since(std::chrono::steady_clock::time_point start)
-{
+double seconds_since(std::chrono::steady_clock::time_point start) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
 
-}    // namespace
+}  // namespace
 
 Search::State::State(const System &given_system, const Settings &given_settings) :
-    settings(checked(given_settings)), system(given_system),
-    graphs(system, settings.network.cutoff,
-           settings.double_precision ? at::kDouble : at::kFloat),
-    atomic_numbers(species_tensor(system)), network(settings.network, graphs.dtype()),
-    sampler(system, settings), trainer(network, graphs, settings),
+    settings(checked(given_settings)),
+    system(given_system),
+    graphs(system, settings.network.cutoff, settings.double_precision ? at::kDouble : at::kFloat),
+    atomic_numbers(species_tensor(system)),
+    network(settings.network, graphs.dtype()),
+    sampler(system, settings),
+    trainer(network, graphs, settings),
     reference(std::numeric_limits<double>::quiet_NaN()),
-    relaxation(system, settings.relax_steps, settings.relax_ftol)
-{
+    relaxation(system, settings.relax_steps, settings.relax_ftol) {
   if (system.n_mobile == 1 && settings.unique_tolerance > 0.0)
     throw Error("unique needs at least two mobile atoms: the fingerprint of one atom is always the "
                 "same");
@@ -45,76 +44,68 @@ Search::State::State(const System &given_system, const Settings &given_settings)
 }
 
 Search::Search(const System &system, const Settings &settings) :
-    state_(std::make_unique<State>(system, settings))
-{
-}
+    state_(std::make_unique<State>(system, settings)) {}
 
 Search::~Search() = default;
 
-void Search::set_log_weight(LogWeight log_weight)
-{
+void Search::set_log_weight(LogWeight log_weight) {
   state_->log_weight = std::move(log_weight);
 }
 
-void Search::set_reference(double energy)
-{
-  if (!std::isfinite(energy)) throw Error("the energy of the input structure is not finite");
+void Search::set_reference(double energy) {
+  if (!std::isfinite(energy))
+    throw Error("the energy of the input structure is not finite");
   state_->reference = energy;
 }
 
-bool Search::has_reference() const
-{
+bool Search::has_reference() const {
   return std::isfinite(state_->reference);
 }
 
-double Search::reference() const
-{
+double Search::reference() const {
   return state_->reference;
 }
 
-bool Search::finished() const
-{
+bool Search::finished() const {
   return state_->all_sampled();
 }
 
-bool Search::work_due() const
-{
+bool Search::work_due() const {
   const State &s = *state_;
   const bool learning = s.settings.train && s.learned < static_cast<int>(s.finished.size());
   return learning || (!s.all_sampled() && !s.sampled);
 }
 
-bool Search::prepare(const Progress &progress)
-{
+bool Search::prepare(const Progress &progress) {
   State &s = *state_;
   if (s.settings.train && s.learned < static_cast<int>(s.finished.size()) && !s.learn(progress))
     return false;
-  if (!s.all_sampled() && !s.sampled && !s.sample(progress)) return false;
+  if (!s.all_sampled() && !s.sampled && !s.sample(progress))
+    return false;
   return true;
 }
 
-bool Search::has_request() const
-{
+bool Search::has_request() const {
   // A stage that failed as a whole stays sampled with nothing left to ask for.
   return state_->sampled && state_->next < state_->queue.size();
 }
 
-const Positions &Search::request() const
-{
+const Positions &Search::request() const {
   State &s = *state_;
-  if (!has_request()) throw Error("there is no candidate to evaluate: call prepare() first");
-  if (s.asked == std::chrono::steady_clock::time_point{}) s.asked = std::chrono::steady_clock::now();
+  if (!has_request())
+    throw Error("there is no candidate to evaluate: call prepare() first");
+  if (s.asked == std::chrono::steady_clock::time_point{})
+    s.asked = std::chrono::steady_clock::now();
   return s.relaxing ? s.relaxation.positions() : s.queue[s.next];
 }
 
-ForceNeed Search::forces_needed() const
-{
-  if (state_->settings.guided()) return ForceNeed::ALL;
+ForceNeed Search::forces_needed() const {
+  if (state_->settings.guided())
+    return ForceNeed::ALL;
   return state_->settings.relax_steps > 0 ? ForceNeed::MOBILE : ForceNeed::NONE;
 }
 
-bool Search::report(double energy, const double *forces)
-{
+bool Search::report(double energy, const double *forces) {
   State &s = *state_;
   const Positions asked = request();
   ++s.totals.evaluations;
@@ -128,7 +119,8 @@ bool Search::report(double energy, const double *forces)
   bool valid = std::isfinite(energy);
   if (forces && forces_needed() != ForceNeed::NONE) {
     const std::int64_t begin = forces_needed() == ForceNeed::ALL ? 0 : skip;
-    for (std::int64_t k = begin; k < skip + 3 * n; ++k) valid = valid && std::isfinite(forces[k]);
+    for (std::int64_t k = begin; k < skip + 3 * n; ++k)
+      valid = valid && std::isfinite(forces[k]);
   } else if (forces_needed() != ForceNeed::NONE) {
     throw Error("this search needs forces with every energy");
   }
@@ -137,7 +129,8 @@ bool Search::report(double energy, const double *forces)
       s.relaxation.start(asked);
       s.relaxing = true;
     }
-    if (!s.relaxation.advance(forces + skip)) return false;
+    if (!s.relaxation.advance(forces + skip))
+      return false;
   }
 
   Record record;
@@ -147,10 +140,12 @@ bool Search::report(double energy, const double *forces)
   record.positions = asked;
   if (valid) {
     record.energy = energy;
-    if (s.settings.guided()) record.forces.assign(forces, forces + skip + 3 * n);
+    if (s.settings.guided())
+      record.forces.assign(forces, forces + skip + 3 * n);
     const double zero = s.settings.energy_absolute ? 0.0 : s.reference;
-    if (std::isnan(zero)) throw Error("the energy of the input structure is not known yet");
-    record.status = !(energy - zero > s.settings.energy_lo)  ? Status::LOW
+    if (std::isnan(zero))
+      throw Error("the energy of the input structure is not known yet");
+    record.status = !(energy - zero > s.settings.energy_lo)   ? Status::LOW
                     : !(energy - zero < s.settings.energy_hi) ? Status::HIGH
                                                               : Status::OK;
     record.structure_class = s.classes.classify(fingerprint(s.system, asked));
@@ -175,52 +170,66 @@ bool Search::report(double energy, const double *forces)
   }
   s.current.best = s.archive.best_energy();
   s.relaxing = false;
-  if (++s.next == s.queue.size()) s.close_stage();
+  if (++s.next == s.queue.size())
+    s.close_stage();
   return true;
 }
 
-const System &Search::system() const { return state_->system; }
-const Settings &Search::settings() const { return state_->settings; }
-const Archive &Search::archive() const { return state_->archive; }
-const Totals &Search::totals() const { return state_->totals; }
-const StageSummary &Search::current_stage() const { return state_->current; }
-const std::vector<StageSummary> &Search::stages() const { return state_->finished; }
-int Search::learned_stages() const { return state_->learned; }
+const System &Search::system() const {
+  return state_->system;
+}
+const Settings &Search::settings() const {
+  return state_->settings;
+}
+const Archive &Search::archive() const {
+  return state_->archive;
+}
+const Totals &Search::totals() const {
+  return state_->totals;
+}
+const StageSummary &Search::current_stage() const {
+  return state_->current;
+}
+const std::vector<StageSummary> &Search::stages() const {
+  return state_->finished;
+}
+int Search::learned_stages() const {
+  return state_->learned;
+}
 
-void Search::set_last_offset(std::int64_t offset)
-{
+void Search::set_last_offset(std::int64_t offset) {
   state_->archive.back().offset = offset;
 }
 
-std::int64_t Search::parameter_count() const
-{
+std::int64_t Search::parameter_count() const {
   return state_->network.parameters().size();
 }
 
-std::int64_t Search::edges_of_template() const
-{
+std::int64_t Search::edges_of_template() const {
   return 2 * state_->graphs.template_pairs();
 }
 
-std::vector<std::int64_t> Search::best_distinct(int count) const
-{
+std::vector<std::int64_t> Search::best_distinct(int count) const {
   const Archive &archive = state_->archive;
   std::vector<std::int64_t> order;
   for (std::size_t i = 0; i < archive.size(); ++i)
-    if (archive[i].status == Status::OK) order.push_back(static_cast<std::int64_t>(i));
+    if (archive[i].status == Status::OK)
+      order.push_back(static_cast<std::int64_t>(i));
   std::stable_sort(order.begin(), order.end(), [&](std::int64_t a, std::int64_t b) {
     return archive[a].energy < archive[b].energy;
   });
   std::vector<std::int64_t> best;
   for (std::int64_t i : order) {
-    if (static_cast<int>(best.size()) >= count) break;
+    if (static_cast<int>(best.size()) >= count)
+      break;
     const bool seen = std::any_of(best.begin(), best.end(), [&](std::int64_t b) {
       return archive[b].structure_class == archive[i].structure_class &&
-          std::abs(archive[b].energy - archive[i].energy) < SAME_ENERGY;
+             std::abs(archive[b].energy - archive[i].energy) < SAME_ENERGY;
     });
-    if (!seen) best.push_back(i);
+    if (!seen)
+      best.push_back(i);
   }
   return best;
 }
 
-}    // namespace godiff
+}  // namespace godiff

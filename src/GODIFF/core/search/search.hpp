@@ -18,25 +18,24 @@ class SafeTensors;
 
 /// Called often during long work: what ("sampling", "training", "force training"), units done, units
 /// in all. Returning false asks to stop as soon as possible.
-using Progress =
-    std::function<bool(const char *what, std::int64_t done, std::int64_t total)>;
+using Progress = std::function<bool(const char *what, std::int64_t done, std::int64_t total)>;
 
 /// One finished stage; energies in eV, kT in eV, times in seconds.
 struct StageSummary {
-  int stage = 0;                     ///< from 0
+  int stage = 0;  ///< from 0
   double kT = 0.0;
-  std::int64_t evaluations = 0;      ///< energies spent in this stage (relaxation steps included)
-  std::int64_t drawn = 0;            ///< candidates drawn, redraws included
-  std::int64_t rejected = 0;         ///< of these, rejected by mindist
-  std::int64_t outside = 0;          ///< energy outside the window (status high or low)
-  std::int64_t duplicates = 0;       ///< structures left out of the buffer by `unique`
+  std::int64_t evaluations = 0;  ///< energies spent in this stage (relaxation steps included)
+  std::int64_t drawn = 0;        ///< candidates drawn, redraws included
+  std::int64_t rejected = 0;     ///< of these, rejected by mindist
+  std::int64_t outside = 0;      ///< energy outside the window (status high or low)
+  std::int64_t duplicates = 0;   ///< structures left out of the buffer by `unique`
   std::int64_t failed = 0;
-  double lowest = std::numeric_limits<double>::quiet_NaN();    ///< of this stage, status ok
-  double mean = std::numeric_limits<double>::quiet_NaN();      ///< of this stage, status ok
-  double best = std::numeric_limits<double>::quiet_NaN();      ///< of the search so far
-  double ess = 0.0;                  ///< effective sample size of the training buffer
-  std::int64_t buffer = 0;           ///< structures trained on
-  double score_loss = std::numeric_limits<double>::quiet_NaN();    ///< mean of the last epoch
+  double lowest = std::numeric_limits<double>::quiet_NaN();  ///< of this stage, status ok
+  double mean = std::numeric_limits<double>::quiet_NaN();    ///< of this stage, status ok
+  double best = std::numeric_limits<double>::quiet_NaN();    ///< of the search so far
+  double ess = 0.0;         ///< effective sample size of the training buffer
+  std::int64_t buffer = 0;  ///< structures trained on
+  double score_loss = std::numeric_limits<double>::quiet_NaN();  ///< mean of the last epoch
   double force_loss = std::numeric_limits<double>::quiet_NaN();
   double seconds_sampling = 0.0;
   double seconds_training = 0.0;
@@ -49,11 +48,11 @@ struct Totals {
   std::int64_t drawn = 0;
   std::int64_t rejected = 0;
   std::int64_t outside = 0;
-  std::int64_t duplicates = 0;       ///< of the last training buffer
+  std::int64_t duplicates = 0;  ///< of the last training buffer
   std::int64_t failed = 0;
-  std::int64_t network_calls = 0;    ///< structures passed through the network while sampling
-  std::int64_t non_finite_scores = 0;    ///< scores of single atoms that were set to 0
-  std::int64_t skipped_steps = 0;        ///< optimiser steps skipped for a non-finite loss
+  std::int64_t network_calls = 0;      ///< structures passed through the network while sampling
+  std::int64_t non_finite_scores = 0;  ///< scores of single atoms that were set to 0
+  std::int64_t skipped_steps = 0;      ///< optimiser steps skipped for a non-finite loss
   double seconds_sampling = 0.0;
   double seconds_training = 0.0;
   double seconds_evaluating = 0.0;
@@ -69,7 +68,7 @@ using LogWeight = std::function<double(const Positions &, double energy, double 
 /// It never computes an energy: request() names a structure, report() is told its energy. One object
 /// lives on one rank; all its state can be saved and restored bit for bit.
 class Search {
- public:
+public:
   /// Throws godiff::Error for invalid settings or systems. Weights are initialised from the seed.
   Search(const System &system, const Settings &settings);
   ~Search();
@@ -131,9 +130,9 @@ class Search {
   /// differs. Afterwards the search behaves bit for bit as the saved one.
   void restore(const SafeTensors &state);
 
- private:
+private:
   struct State;
   std::unique_ptr<State> state_;
 };
 
-}    // namespace godiff
+}  // namespace godiff

@@ -20,13 +20,11 @@ constexpr const char *FORMAT = "godiff-checkpoint";
 constexpr const char *VERSION = "1";
 constexpr int SUMMARY_COLUMNS = 18;
 
-at::Tensor doubles(const std::vector<double> &values)
-{
+at::Tensor doubles(const std::vector<double> &values) {
   return at::tensor(values, at::kDouble);
 }
 
-std::vector<double> doubles(const SafeTensors &file, const std::string &name)
-{
+std::vector<double> doubles(const SafeTensors &file, const std::string &name) {
   const at::Tensor t = file.get(name);
   if (t.scalar_type() != at::kDouble || t.dim() != 1)
     throw Error("checkpoint tensor " + name + " must be a vector of float64");
@@ -34,8 +32,7 @@ std::vector<double> doubles(const SafeTensors &file, const std::string &name)
   return {p, p + t.numel()};
 }
 
-std::vector<double> doubles(const SafeTensors &file, const std::string &name, std::size_t size)
-{
+std::vector<double> doubles(const SafeTensors &file, const std::string &name, std::size_t size) {
   std::vector<double> values = doubles(file, name);
   if (values.size() != size)
     throw Error("checkpoint tensor " + name + " has " + std::to_string(values.size()) +
@@ -44,21 +41,28 @@ std::vector<double> doubles(const SafeTensors &file, const std::string &name, st
 }
 
 // Counts are far below 2^53, where float64 is exact.
-std::vector<double> pack(const StageSummary &s)
-{
-  return {static_cast<double>(s.stage),      s.kT,
-          static_cast<double>(s.evaluations), static_cast<double>(s.drawn),
-          static_cast<double>(s.rejected),   static_cast<double>(s.outside),
-          static_cast<double>(s.duplicates), static_cast<double>(s.failed),
-          s.lowest,                          s.mean,
-          s.best,                            s.ess,
-          static_cast<double>(s.buffer),     s.score_loss,
-          s.force_loss,                      s.seconds_sampling,
-          s.seconds_training,                s.seconds_evaluating};
+std::vector<double> pack(const StageSummary &s) {
+  return {static_cast<double>(s.stage),
+          s.kT,
+          static_cast<double>(s.evaluations),
+          static_cast<double>(s.drawn),
+          static_cast<double>(s.rejected),
+          static_cast<double>(s.outside),
+          static_cast<double>(s.duplicates),
+          static_cast<double>(s.failed),
+          s.lowest,
+          s.mean,
+          s.best,
+          s.ess,
+          static_cast<double>(s.buffer),
+          s.score_loss,
+          s.force_loss,
+          s.seconds_sampling,
+          s.seconds_training,
+          s.seconds_evaluating};
 }
 
-StageSummary unpack(const double *v)
-{
+StageSummary unpack(const double *v) {
   StageSummary s;
   s.stage = static_cast<int>(v[0]);
   s.kT = v[1];
@@ -81,8 +85,7 @@ StageSummary unpack(const double *v)
   return s;
 }
 
-std::string network_json(const NetworkSettings &n)
-{
+std::string network_json(const NetworkSettings &n) {
   return nlohmann::json{{"cutoff", n.cutoff},
                         {"nfeat", n.nfeat},
                         {"nblock", n.nblock},
@@ -92,8 +95,7 @@ std::string network_json(const NetworkSettings &n)
 }
 
 // Refuses files of other programs, other versions and networks of another shape.
-void check_network(const SafeTensors &file, const NetworkSettings &wanted)
-{
+void check_network(const SafeTensors &file, const NetworkSettings &wanted) {
   if (!file.has_metadata("format") || file.metadata("format") != FORMAT)
     throw Error("the file is not a GODIFF checkpoint: its metadata has no format " +
                 std::string(FORMAT));
@@ -119,12 +121,12 @@ void check_network(const SafeTensors &file, const NetworkSettings &wanted)
     }
 }
 
-void read_weights(const SafeTensors &file, ScoreNetwork &network, bool with_force_head)
-{
+void read_weights(const SafeTensors &file, ScoreNetwork &network, bool with_force_head) {
   const Parameters &parameters = network.parameters();
   // All tensors are checked before the first one is copied.
   for (const std::string &name : parameters.names()) {
-    if (name.rfind("force.", 0) == 0 && !with_force_head) continue;
+    if (name.rfind("force.", 0) == 0 && !with_force_head)
+      continue;
     const at::Tensor t = file.get(name);
     if (t.sizes() != at::IntArrayRef(parameters.shape(name)) || !t.is_floating_point())
       throw Error("checkpoint tensor " + name + " has the wrong shape or type");
@@ -133,22 +135,20 @@ void read_weights(const SafeTensors &file, ScoreNetwork &network, bool with_forc
   }
   at::NoGradGuard no_grad;
   for (const std::string &name : parameters.names()) {
-    if (name.rfind("force.", 0) == 0 && !with_force_head) continue;
+    if (name.rfind("force.", 0) == 0 && !with_force_head)
+      continue;
     parameters[name].detach().copy_(file.get(name));
   }
 }
 
-void put_optimiser(SafeTensors &file, const std::string &name, const Trainer::Optimiser &o)
-{
+void put_optimiser(SafeTensors &file, const std::string &name, const Trainer::Optimiser &o) {
   file.put(name + ".first_moment", o.adamw.first_moment);
   file.put(name + ".second_moment", o.adamw.second_moment);
-  file.put(name + ".numbers",
-           doubles({o.adamw.learning_rate, static_cast<double>(o.adamw.steps), o.plateau.best,
-                    static_cast<double>(o.plateau.bad)}));
+  file.put(name + ".numbers", doubles({o.adamw.learning_rate, static_cast<double>(o.adamw.steps),
+                                       o.plateau.best, static_cast<double>(o.plateau.bad)}));
 }
 
-void get_optimiser(const SafeTensors &file, const std::string &name, Trainer::Optimiser &o)
-{
+void get_optimiser(const SafeTensors &file, const std::string &name, Trainer::Optimiser &o) {
   for (const char *part : {".first_moment", ".second_moment"}) {
     const at::Tensor t = file.get(name + part);
     at::Tensor &into = part[1] == 'f' ? o.adamw.first_moment : o.adamw.second_moment;
@@ -163,48 +163,54 @@ void get_optimiser(const SafeTensors &file, const std::string &name, Trainer::Op
   o.plateau.bad = static_cast<int>(v[3]);
 }
 
-std::string describe(const System &system)
-{
+std::string describe(const System &system) {
   std::ostringstream out;
   out.precision(17);
-  out << "mobile atoms=" << system.n_mobile << "\ntemplate atoms=" << system.n_template << "\ncell=";
+  out << "mobile atoms=" << system.n_mobile << "\ntemplate atoms=" << system.n_template
+      << "\ncell=";
   for (const Vec3 &row : system.cell.rows())
-    for (double x : row) out << x << " ";
+    for (double x : row)
+      out << x << " ";
   out << "\nperiodicity=";
-  for (int k = 0; k < 3; ++k) out << (system.cell.periodic(k) ? "p" : "f");
+  for (int k = 0; k < 3; ++k)
+    out << (system.cell.periodic(k) ? "p" : "f");
   out << "\nconfinement=" << system.z_lo << " " << system.z_hi << "\nelements=";
-  for (int z : system.atomic_numbers) out << z << " ";
+  for (int z : system.atomic_numbers)
+    out << z << " ";
   out << "\natom IDs=";
-  for (std::int64_t id : system.ids) out << id << " ";
+  for (std::int64_t id : system.ids)
+    out << id << " ";
   out << "\n";
   return out.str();
 }
 
 // Compares "name=value" lines and names the first that differs.
-void compare(const std::string &saved, const std::string &now, const std::string &what)
-{
+void compare(const std::string &saved, const std::string &now, const std::string &what) {
   std::istringstream a(saved), b(now);
   std::string x, y;
   while (true) {
     const bool more_a = static_cast<bool>(std::getline(a, x));
     const bool more_b = static_cast<bool>(std::getline(b, y));
-    if (!more_a && !more_b) return;
-    if (more_a != more_b) throw Error("the saved " + what + " and the present one cannot be compared");
-    if (x == y) continue;
+    if (!more_a && !more_b)
+      return;
+    if (more_a != more_b)
+      throw Error("the saved " + what + " and the present one cannot be compared");
+    if (x == y)
+      continue;
     const std::size_t equals = y.find('=');
     std::string had = x.substr(std::min(x.size(), equals + 1)), has = y.substr(equals + 1);
-    constexpr std::size_t READABLE = 60;    // long lists are named, not printed
+    constexpr std::size_t READABLE = 60;  // long lists are named, not printed
     if (had.size() > READABLE || has.size() > READABLE)
       throw Error("the saved search has another " + y.substr(0, equals));
-    throw Error("the saved search has " + y.substr(0, equals) + " " + had + ", this one has " + has);
+    throw Error("the saved search has " + y.substr(0, equals) + " " + had + ", this one has " +
+                has);
   }
 }
 
 constexpr const char *TEMPLATE = "search.template_positions";
 
 void put_archive(SafeTensors &file, const Archive &archive, std::int64_t n_mobile,
-                 std::int64_t n_force)
-{
+                 std::int64_t n_force) {
   const auto n = static_cast<std::int64_t>(archive.size());
   const auto ints = at::TensorOptions().dtype(at::kLong);
   const auto reals = at::TensorOptions().dtype(at::kDouble);
@@ -222,20 +228,20 @@ void put_archive(SafeTensors &file, const Archive &archive, std::int64_t n_mobil
     const double real[3] = {r.kT, r.energy, r.weight};
     d = std::copy_n(real, 3, d);
     x = std::copy(r.positions.begin(), r.positions.end(), x);
-    std::copy(r.forces.begin(), r.forces.end(), f);    // none for failed structures: zero
+    std::copy(r.forces.begin(), r.forces.end(), f);  // none for failed structures: zero
     f += n_force;
   }
   file.put("archive.integers", integers);
   file.put("archive.numbers", numbers);
   file.put("archive.positions", positions);
-  if (n_force > 0) file.put("archive.forces", forces);
+  if (n_force > 0)
+    file.put("archive.forces", forces);
 }
 
 // A matrix of the archive with the expected width; the number of rows must agree with `rows` (< 0:
 // not known yet).
 at::Tensor archive_tensor(const SafeTensors &file, const std::string &name, at::ScalarType type,
-                          std::int64_t columns, std::int64_t rows)
-{
+                          std::int64_t columns, std::int64_t rows) {
   const at::Tensor t = file.get(name);
   if (t.scalar_type() != type || t.dim() != 2 || t.size(1) != columns ||
       (rows >= 0 && t.size(0) != rows))
@@ -243,21 +249,23 @@ at::Tensor archive_tensor(const SafeTensors &file, const std::string &name, at::
   return t.contiguous();
 }
 
-Archive get_archive(const SafeTensors &file, std::int64_t n_mobile, std::int64_t n_force, int classes)
-{
+Archive get_archive(const SafeTensors &file, std::int64_t n_mobile, std::int64_t n_force,
+                    int classes) {
   const at::Tensor integers = archive_tensor(file, "archive.integers", at::kLong, 5, -1);
   const std::int64_t n = integers.size(0);
   const at::Tensor numbers = archive_tensor(file, "archive.numbers", at::kDouble, 3, n);
   const at::Tensor positions =
       archive_tensor(file, "archive.positions", at::kDouble, 3 * n_mobile, n);
   at::Tensor forces;
-  if (n_force > 0) forces = archive_tensor(file, "archive.forces", at::kFloat, n_force, n);
+  if (n_force > 0)
+    forces = archive_tensor(file, "archive.forces", at::kFloat, n_force, n);
   Archive archive;
   for (std::int64_t k = 0; k < n; ++k) {
     const auto *i = integers.const_data_ptr<std::int64_t>() + 5 * k;
     const auto *d = numbers.const_data_ptr<double>() + 3 * k;
     const auto *x = positions.const_data_ptr<double>() + 3 * n_mobile * k;
-    if (i[2] < 0 || i[2] > static_cast<std::int64_t>(Status::FAILED) || i[3] < -1 || i[3] >= classes)
+    if (i[2] < 0 || i[2] > static_cast<std::int64_t>(Status::FAILED) || i[3] < -1 ||
+        i[3] >= classes)
       throw Error("checkpoint tensor archive.integers holds an unknown status or class");
     Record r;
     r.evaluation = i[0];
@@ -278,10 +286,9 @@ Archive get_archive(const SafeTensors &file, std::int64_t n_mobile, std::int64_t
   return archive;
 }
 
-}    // namespace
+}  // namespace
 
-void Search::load_network(const SafeTensors &checkpoint)
-{
+void Search::load_network(const SafeTensors &checkpoint) {
   State &s = *state_;
   if (!s.finished.empty() || s.sampled)
     throw Error("a network can only be loaded before the first stage");
@@ -291,8 +298,7 @@ void Search::load_network(const SafeTensors &checkpoint)
   s.weights_loaded = true;
 }
 
-SafeTensors Search::save() const
-{
+SafeTensors Search::save() const {
   const State &s = *state_;
   SafeTensors file;
   file.put_metadata("format", FORMAT);
@@ -309,12 +315,14 @@ SafeTensors Search::save() const
   const std::int64_t n_force = s.settings.guided() ? 3 * s.system.n_atoms() : 0;
   put_archive(file, s.archive, s.system.n_mobile, n_force);
   std::vector<double> classes, stages, queue;
-  for (const auto &c : s.classes.representatives()) classes.insert(classes.end(), c.begin(), c.end());
+  for (const auto &c : s.classes.representatives())
+    classes.insert(classes.end(), c.begin(), c.end());
   for (const StageSummary &stage : s.finished) {
     const std::vector<double> row = pack(stage);
     stages.insert(stages.end(), row.begin(), row.end());
   }
-  for (const Positions &x : s.queue) queue.insert(queue.end(), x.begin(), x.end());
+  for (const Positions &x : s.queue)
+    queue.insert(queue.end(), x.begin(), x.end());
   file.put("search.classes", doubles(classes));
   file.put("search.stages", doubles(stages));
   file.put("search.current", doubles(pack(s.current)));
@@ -335,8 +343,7 @@ SafeTensors Search::save() const
   return file;
 }
 
-void Search::restore(const SafeTensors &file)
-{
+void Search::restore(const SafeTensors &file) {
   State &s = *state_;
   check_network(file, s.settings.network);
   compare(file.metadata("settings"), godiff::describe(s.settings), "settings");
@@ -361,8 +368,8 @@ void Search::restore(const SafeTensors &file)
     representatives.emplace_back(classes.begin() + static_cast<std::ptrdiff_t>(k),
                                  classes.begin() + static_cast<std::ptrdiff_t>(k + width));
   const std::int64_t n_force = s.settings.guided() ? 3 * s.system.n_atoms() : 0;
-  Archive archive = get_archive(file, s.system.n_mobile, n_force,
-                                static_cast<int>(representatives.size()));
+  Archive archive =
+      get_archive(file, s.system.n_mobile, n_force, static_cast<int>(representatives.size()));
   std::vector<Positions> candidates;
   for (std::size_t k = 0; k < queue.size(); k += 3 * width)
     candidates.emplace_back(queue.begin() + static_cast<std::ptrdiff_t>(k),
@@ -377,7 +384,8 @@ void Search::restore(const SafeTensors &file)
       sampled != (position[3] < static_cast<double>(candidates.size())))
     throw Error("the checkpoint is damaged: its counters contradict each other");
   Relaxation resumed(s.system, s.settings.relax_steps, s.settings.relax_ftol);
-  if (!relaxation.empty()) resumed.restore(relaxation);
+  if (!relaxation.empty())
+    resumed.restore(relaxation);
   read_weights(file, s.network, s.settings.network.force_head);
   if (!s.settings.optim_reset) {
     get_optimiser(file, "optimiser.score", s.trainer.score_optimiser());
@@ -397,7 +405,8 @@ void Search::restore(const SafeTensors &file)
   s.next = static_cast<std::size_t>(position[3]);
   s.stage_begin = static_cast<std::int64_t>(position[4]);
   s.relaxing = !relaxation.empty();
-  if (s.relaxing) s.relaxation.restore(relaxation);
+  if (s.relaxing)
+    s.relaxation.restore(relaxation);
   Totals &t = s.totals;
   t.evaluations = static_cast<std::int64_t>(totals[0]);
   t.drawn = static_cast<std::int64_t>(totals[1]);
@@ -413,4 +422,4 @@ void Search::restore(const SafeTensors &file)
   t.seconds_evaluating = totals[11];
 }
 
-}    // namespace godiff
+}  // namespace godiff

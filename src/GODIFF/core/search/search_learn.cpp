@@ -17,67 +17,65 @@ namespace godiff {
 
 namespace {
 
-constexpr std::int64_t SAMPLING_BATCH = 64;    // structures that go through the network at once
-constexpr int MAX_ROUNDS = 100;                // of redrawing what mindist rejected
+constexpr std::int64_t SAMPLING_BATCH = 64;  // structures that go through the network at once
+constexpr int MAX_ROUNDS = 100;              // of redrawing what mindist rejected
 
 class Stopwatch {
- public:
-  double seconds() const
-  {
+public:
+  double seconds() const {
     return std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
   }
 
- private:
+private:
   std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
 };
 
 at::Tensor positions_tensor(const Archive &archive, const std::vector<std::int64_t> &rows,
-                            std::int64_t n_mobile)
-{
+                            std::int64_t n_mobile) {
   const auto n = static_cast<std::int64_t>(rows.size());
   at::Tensor x = at::empty({n, n_mobile, 3}, at::kDouble);
   double *p = x.data_ptr<double>();
-  for (std::int64_t row : rows) p = std::copy_n(archive[row].positions.begin(), 3 * n_mobile, p);
+  for (std::int64_t row : rows)
+    p = std::copy_n(archive[row].positions.begin(), 3 * n_mobile, p);
   return x;
 }
 
-}    // namespace
+}  // namespace
 
-double Search::State::temperature(int stage) const
-{
+double Search::State::temperature(int stage) const {
   if (settings.annealing == Annealing::GEOMETRIC)
     return geometric_ladder(settings.kT_start, settings.kT_stop,
                             settings.stages)[std::min(stage, settings.stages - 1)];
-  if (stage == 0) return settings.kT_start;
-  if (stage + 1 >= settings.stages) return settings.kT_stop;    // always end cold
+  if (stage == 0)
+    return settings.kT_start;
+  if (stage + 1 >= settings.stages)
+    return settings.kT_stop;  // always end cold
   std::vector<double> energies;
   for (const Record &record : archive.records())
-    if (record.status == Status::OK) energies.push_back(record.energy);
+    if (record.status == Status::OK)
+      energies.push_back(record.energy);
   return adaptive_temperature(energies, finished.back().kT, settings.kT_stop,
                               settings.adaptive_ess);
 }
 
 at::Tensor Search::State::draw(const SampleRequest &request, const Progress &progress,
-                               std::int64_t done, std::int64_t total)
-{
-  if (settings.sample == SampleKind::PRIOR) return sampler.prior(request);
+                               std::int64_t done, std::int64_t total) {
+  if (settings.sample == SampleKind::PRIOR)
+    return sampler.prior(request);
   at::NoGradGuard no_grad;
   const ScoreFunction score = [&](const at::Tensor &x, double t) {
-    return network.score(graphs.build(x), atomic_numbers,
-                         at::full({x.size(0)}, t, at::kDouble));
+    return network.score(graphs.build(x), atomic_numbers, at::full({x.size(0)}, t, at::kDouble));
   };
   const ForceFunction forces = [&](const at::Tensor &x) {
     return network.forces(graphs.build(x), atomic_numbers, !settings.ffg_all_atoms);
   };
   const auto tick = [&](std::int64_t step, std::int64_t steps) {
-    return !progress ||
-        progress("sampling", done * steps + request.count * step, total * steps);
+    return !progress || progress("sampling", done * steps + request.count * step, total * steps);
   };
   return sampler.reverse(request, score, forces, tick);
 }
 
-bool Search::State::sample(const Progress &progress)
-{
+bool Search::State::sample(const Progress &progress) {
   const Stopwatch watch;
   const int stage = current.stage;
   StageSummary summary;
@@ -101,9 +99,10 @@ bool Search::State::sample(const Progress &progress)
       request.stage = stage;
       request.first = summary.drawn;
       request.count = std::min(SAMPLING_BATCH, missing - begin);
-      request.guide = stage == 0 ? 0.0 : settings.guide;    // the force head is untrained at first
+      request.guide = stage == 0 ? 0.0 : settings.guide;  // the force head is untrained at first
       const at::Tensor drawn = draw(request, progress, begin, missing);
-      if (!drawn.defined()) return false;
+      if (!drawn.defined())
+        return false;
       summary.drawn += request.count;
       const double *p = drawn.const_data_ptr<double>();
       for (std::int64_t g = 0; g < request.count; ++g, p += per) {
@@ -129,8 +128,7 @@ bool Search::State::sample(const Progress &progress)
   return true;
 }
 
-void Search::State::close_stage()
-{
+void Search::State::close_stage() {
   const std::int64_t evaluated = static_cast<std::int64_t>(archive.size()) - stage_begin;
   if (current.failed == evaluated)
     throw Error("the energy of all " + std::to_string(evaluated) + " candidates of stage " +
@@ -148,13 +146,13 @@ void Search::State::close_stage()
 }
 
 std::vector<std::int64_t> Search::State::select(int stage, double kT, std::vector<double> &weights,
-                                                std::int64_t &duplicates)
-{
+                                                std::int64_t &duplicates) {
   std::vector<std::int64_t> candidates;
   std::vector<double> log_weights;
   duplicates = 0;
   for (std::size_t i = 0; i < archive.size(); ++i)
-    if (archive[i].status == Status::OK) candidates.push_back(static_cast<std::int64_t>(i));
+    if (archive[i].status == Status::OK)
+      candidates.push_back(static_cast<std::int64_t>(i));
   if (settings.unique_tolerance > 0.0) {
     // Of structures with one fingerprint the lowest in energy stays.
     std::vector<std::int64_t> order = candidates;
@@ -166,7 +164,8 @@ std::vector<std::int64_t> Search::State::select(int stage, double kT, std::vecto
     for (std::int64_t i : order) {
       const int before = seen.size();
       seen.classify(classes.representatives()[archive[i].structure_class]);
-      if (seen.size() > before) kept.push_back(i);
+      if (seen.size() > before)
+        kept.push_back(i);
     }
     duplicates = static_cast<std::int64_t>(candidates.size() - kept.size());
     std::sort(kept.begin(), kept.end());
@@ -198,8 +197,7 @@ std::vector<std::int64_t> Search::State::select(int stage, double kT, std::vecto
   return buffer;
 }
 
-bool Search::State::learn(const Progress &progress)
-{
+bool Search::State::learn(const Progress &progress) {
   const Stopwatch watch;
   const int stage = learned;
   StageSummary summary = finished[stage];
@@ -226,7 +224,8 @@ bool Search::State::learn(const Progress &progress)
     return false;
   };
   const auto ticker = [&](const char *what) -> Trainer::Tick {
-    if (!progress) return {};
+    if (!progress)
+      return {};
     return [&progress, what](std::int64_t done, std::int64_t total) {
       return progress(what, done, total);
     };
@@ -235,7 +234,7 @@ bool Search::State::learn(const Progress &progress)
   std::int64_t skipped = 0;
   if (!buffer.empty()) {
     if (settings.guided()) {
-      std::vector<std::int64_t> rows;    // all of D: valid and not a false minimum
+      std::vector<std::int64_t> rows;  // all of D: valid and not a false minimum
       for (std::size_t i = 0; i < archive.size(); ++i)
         if (archive[i].status == Status::OK || archive[i].status == Status::HIGH)
           rows.push_back(static_cast<std::int64_t>(i));
@@ -247,7 +246,8 @@ bool Search::State::learn(const Progress &progress)
       const TrainingReport report =
           trainer.train_forces(positions_tensor(archive, rows, system.n_mobile), forces, stage,
                                ticker("force training"));
-      if (report.interrupted) return undo();
+      if (report.interrupted)
+        return undo();
       summary.force_loss = report.loss;
       skipped += report.skipped;
     }
@@ -255,7 +255,8 @@ bool Search::State::learn(const Progress &progress)
         positions_tensor(archive, buffer, system.n_mobile),
         settings.loss_weights ? weights : std::vector<double>(weights.size(), 1.0), stage,
         ticker("training"));
-    if (report.interrupted) return undo();
+    if (report.interrupted)
+      return undo();
     summary.score_loss = report.loss;
     skipped += report.skipped;
   }
@@ -268,4 +269,4 @@ bool Search::State::learn(const Progress &progress)
   return true;
 }
 
-}    // namespace godiff
+}  // namespace godiff

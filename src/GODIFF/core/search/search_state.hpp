@@ -38,17 +38,17 @@ struct Search::State {
   std::vector<StageSummary> finished;
 
   // Where the search stands.
-  double reference;              // NaN until set
+  double reference;  // NaN until set
   bool weights_loaded = false;
-  bool sampled = false;          // the queue belongs to current.stage
-  int learned = 0;               // stages whose learning is complete
+  bool sampled = false;  // the queue belongs to current.stage
+  int learned = 0;       // stages whose learning is complete
   StageSummary current;
   std::vector<Positions> queue;  // candidates of the current stage
   std::size_t next = 0;          // of the queue
   std::int64_t stage_begin = 0;  // archive index of the first record of the current stage
   Relaxation relaxation;
-  bool relaxing = false;         // relaxation holds the structure to evaluate
-  std::chrono::steady_clock::time_point asked{};    // when the open request was first given
+  bool relaxing = false;                          // relaxation holds the structure to evaluate
+  std::chrono::steady_clock::time_point asked{};  // when the open request was first given
 
   bool all_sampled() const { return current.stage >= settings.stages; }
 
@@ -64,4 +64,4 @@ struct Search::State {
   void close_stage();
 };
 
-}    // namespace godiff
+}  // namespace godiff

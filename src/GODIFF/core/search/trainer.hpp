@@ -33,16 +33,16 @@ at::Tensor score_loss(const Schedule &schedule, ScoreScale scale, const at::Tens
                       std::int64_t n_atoms);
 
 struct TrainingReport {
-  double loss = std::numeric_limits<double>::quiet_NaN();    ///< mean of the last epoch
+  double loss = std::numeric_limits<double>::quiet_NaN();  ///< mean of the last epoch
   double learning_rate = 0.0;
   std::int64_t steps = 0;
-  std::int64_t skipped = 0;    ///< steps without update for a non-finite loss or gradient
+  std::int64_t skipped = 0;  ///< steps without update for a non-finite loss or gradient
   bool interrupted = false;
 };
 
 /// Trains the network of a search, stage by stage (method section 16).
 class Trainer {
- public:
+public:
   Trainer(ScoreNetwork &network, const GraphBuilder &graphs, const Settings &settings);
 
   /// Called after every optimiser step with (done, total); returning false ends the training.
@@ -66,9 +66,10 @@ class Trainer {
   const Optimiser &score_optimiser() const { return score_; }
   const Optimiser &force_optimiser() const { return force_; }
 
- private:
+private:
   // Loss of the structures `rows` at a step; validation draws from its own streams.
-  using Loss = std::function<at::Tensor(const at::Tensor &rows, std::int64_t step, bool validation)>;
+  using Loss =
+      std::function<at::Tensor(const at::Tensor &rows, std::int64_t step, bool validation)>;
   TrainingReport train(Optimiser &optimiser, std::int64_t n, Purpose split, Purpose shuffle,
                        int stage, const Loss &loss, const Tick &tick);
   Optimiser fresh(const char *frozen_head) const;
@@ -84,4 +85,4 @@ class Trainer {
 /// Atomic numbers [N] int64 of a system, as the network takes them.
 at::Tensor species_tensor(const System &system);
 
-}    // namespace godiff
+}  // namespace godiff
