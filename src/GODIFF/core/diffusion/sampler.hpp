@@ -42,7 +42,7 @@ public:
                      const std::function<bool(std::int64_t, std::int64_t)> &tick = {});
 
   /// One step of the chain from x at t_i (i = steps-1 is the last: no noise), without wrapping.
-  /// `score` as returned by the network; scaling by section 5's table is applied here.
+  /// `score` float64, in the scale of the network; section 5's factor is applied here.
   at::Tensor step(const SampleRequest &request, const at::Tensor &x, const at::Tensor &score,
                   int i) const;
 

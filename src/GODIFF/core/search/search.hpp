@@ -89,8 +89,8 @@ public:
   /// True when prepare() would train or sample (long work).
   bool work_due() const;
   /// Learns from the last full stage and draws the next candidates, as far as due. Returns false when
-  /// `progress` interrupted it: nothing has changed then and it can be called again. Throws
-  /// godiff::Error when no candidate passes mindist.
+  /// `progress` interrupted it: the interrupted part has changed nothing then and starts again with
+  /// the next call. Throws godiff::Error when no candidate passes mindist.
   bool prepare(const Progress &progress);
 
   /// True when a structure waits for its energy (prepare() first).

@@ -386,11 +386,14 @@ void Search::restore(const SafeTensors &file) {
   Relaxation resumed(s.system, s.settings.relax_steps, s.settings.relax_ftol);
   if (!relaxation.empty())
     resumed.restore(relaxation);
-  read_weights(file, s.network, s.settings.network.force_head);
+  Trainer::Optimiser score = s.trainer.score_optimiser(), force = s.trainer.force_optimiser();
   if (!s.settings.optim_reset) {
-    get_optimiser(file, "optimiser.score", s.trainer.score_optimiser());
-    get_optimiser(file, "optimiser.force", s.trainer.force_optimiser());
+    get_optimiser(file, "optimiser.score", score);
+    get_optimiser(file, "optimiser.force", force);
   }
+  read_weights(file, s.network, s.settings.network.force_head);
+  s.trainer.score_optimiser() = score;
+  s.trainer.force_optimiser() = force;
 
   s.classes = ClassRegistry(representatives);
   s.archive = std::move(archive);

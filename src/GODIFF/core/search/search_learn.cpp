@@ -18,7 +18,8 @@ namespace godiff {
 namespace {
 
 constexpr std::int64_t SAMPLING_BATCH = 64;  // structures that go through the network at once
-constexpr int MAX_ROUNDS = 100;              // of redrawing what mindist rejected
+constexpr double MAX_OUTSIDE = 1e-4;  // Angstrom; the truncated kernel has no place further out
+constexpr int MAX_ROUNDS = 100;       // of redrawing what mindist rejected
 
 class Stopwatch {
 public:
@@ -151,7 +152,8 @@ std::vector<std::int64_t> Search::State::select(int stage, double kT, std::vecto
   std::vector<double> log_weights;
   duplicates = 0;
   for (std::size_t i = 0; i < archive.size(); ++i)
-    if (archive[i].status == Status::OK)
+    if (archive[i].status == Status::OK &&
+        outside_window(system, archive[i].positions) <= MAX_OUTSIDE)
       candidates.push_back(static_cast<std::int64_t>(i));
   if (settings.unique_tolerance > 0.0) {
     // Of structures with one fingerprint the lowest in energy stays.
