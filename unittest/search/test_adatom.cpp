@@ -12,7 +12,7 @@ using namespace godiff::testing;
 
 TEST(Search, AdatomFindsTheGlobalMinimum) {
   const auto examples = copy_examples();
-  const RunResult run = run_example(examples, "adatom", {"seed", "1"}, 1700.0, 2);
+  const RunResult run = run_example(examples, "adatom", {"seed", "1"}, 1700.0);
   ASSERT_TRUE(run.ok()) << run.output;
   const ExampleResult result = read_result(run);
   std::ifstream file(examples / "adatom" / "reference.json");
