@@ -3,8 +3,8 @@
 
 #include <cstring>
 
-// One clone of each loop per instruction set, chosen when the library is loaded. Sanitizers start
-// before the resolvers may run, so their build keeps the portable loop only.
+// One clone of each loop per instruction set, chosen when the library is loaded. GODIFF_NO_CLONES
+// keeps the portable loop only, for compilers and loaders without ifunc.
 #if defined(__x86_64__) && !defined(GODIFF_NO_CLONES)
 #define GODIFF_CLONES \
   __attribute__((target_clones("arch=skylake-avx512", "arch=haswell", "default")))
