@@ -35,8 +35,4 @@ std::int64_t Archive::count(Status status) const {
   return counts_[static_cast<int>(status)];
 }
 
-void Archive::clear() {
-  *this = Archive();
-}
-
 }  // namespace godiff

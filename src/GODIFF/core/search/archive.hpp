@@ -49,7 +49,6 @@ public:
   double best_energy() const;
   /// Number of records with this status.
   std::int64_t count(Status status) const;
-  void clear();
 
 private:
   std::vector<Record> records_;

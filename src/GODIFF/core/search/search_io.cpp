@@ -295,7 +295,6 @@ void Search::load_network(const SafeTensors &checkpoint) {
   check_network(checkpoint, s.settings.network);
   // A checkpoint of an unguided search starts a guided one with a fresh force head.
   read_weights(checkpoint, s.network, checkpoint.has("force.0.mix.weight"));
-  s.weights_loaded = true;
 }
 
 SafeTensors Search::save() const {

@@ -38,8 +38,7 @@ struct Search::State {
   std::vector<StageSummary> finished;
 
   // Where the search stands.
-  double reference;  // NaN until set
-  bool weights_loaded = false;
+  double reference;      // NaN until set
   bool sampled = false;  // the queue belongs to current.stage
   int learned = 0;       // stages whose learning is complete
   StageSummary current;
