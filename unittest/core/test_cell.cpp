@@ -5,11 +5,12 @@
 #include <cmath>
 #include <vector>
 
+#include <ATen/TensorOperators.h>
 #include <gtest/gtest.h>
 
 #include "core/base/error.hpp"
 #include "core/base/random.hpp"
-#include "core/geometry/graph.hpp"
+#include "reference/graph.hpp"
 #include "systems.hpp"
 
 namespace {
@@ -222,42 +223,38 @@ TEST(TooClose, ComparesMobileAtomsWithEachOther) {
 }
 
 // Directed edges and self-image edges at 6 Angstrom, method section 23.
-TEST(Graph, EdgeCountsOfTheTestSystems) {
-  const auto edges = [](const System &system, const std::vector<double> &x, std::int64_t &self) {
-    const godiff::GraphBuilder builder(system, 6.0, at::kDouble);
+TEST(ReferenceGraph, EdgeCountsOfTheTestSystems) {
+  const auto check = [](const System &system, const std::vector<double> &x, std::int64_t edges,
+                        std::int64_t template_edges, std::int64_t self_edges) {
+    const godiff::reference::GraphBuilder builder(system, 6.0, at::kDouble);
     const auto graph = builder.build(godiff_test::one_structure(x));
-    self = 0;
-    for (const godiff::EdgeSet *set : {&graph.fixed, &graph.mobile})
-      self += 2 * (set->pair_i == set->pair_j).sum().item<std::int64_t>();
-    return 2 * (graph.fixed.n_pairs() + graph.mobile.n_pairs());
+    EXPECT_EQ(graph.n_edges(), edges);
+    const at::Tensor fixed =
+        (graph.receiver < system.n_template) & (graph.sender < system.n_template);
+    EXPECT_EQ(fixed.sum().item<std::int64_t>(), template_edges);
+    EXPECT_EQ((graph.receiver == graph.sender).sum().item<std::int64_t>(), self_edges);
   };
   const System s1 = godiff_test::stepped_pt();
-  std::int64_t self = 0;
-  EXPECT_EQ(2 * godiff::GraphBuilder(s1, 6.0, at::kDouble).template_pairs(), 720);
-  EXPECT_EQ(edges(s1, {2.68, 2.03, 6.42}, self), 772);
-  EXPECT_EQ(self, 42);
-  EXPECT_EQ(edges(s1, {4, 1, 7}, self), 768);
-  EXPECT_EQ(edges(s1, {1, 4, 9}, self), 744);
+  check(s1, {2.68, 2.03, 6.42}, 772, 720, 42);
+  check(s1, {4, 1, 7}, 768, 720, 42);
+  check(s1, {1, 4, 9}, 744, 720, 42);
 
-  const System s2 = godiff_test::heptamer_pt();
   std::vector<double> x{10.3944696834, 6.0012498698, 4.5264130552};
   for (int k = 0; k < 6; ++k) {
     x.push_back(x[0] + 2.7718586 * std::cos(k * M_PI / 3));
     x.push_back(x[1] + 2.7718586 * std::sin(k * M_PI / 3));
     x.push_back(x[2]);
   }
-  EXPECT_EQ(2 * godiff::GraphBuilder(s2, 6.0, at::kDouble).template_pairs(), 2160);
-  EXPECT_EQ(edges(s2, x, self), 2496);
-  EXPECT_EQ(self, 0);
+  check(godiff_test::heptamer_pt(), x, 2496, 2160, 0);
 }
 
-TEST(Graph, CoincidentAtomsAreFlaggedAndHaveNoDirection) {
+TEST(ReferenceGraph, CoincidentAtomsAreFlaggedAndHaveNoDirection) {
   const System s = godiff_test::open_box(20, 2);
-  const godiff::GraphBuilder builder(s, 6.0, at::kDouble);
+  const godiff::reference::GraphBuilder builder(s, 6.0, at::kDouble);
   const auto graph = builder.build(godiff_test::one_structure({10, 10, 10, 10, 10, 10}));
   EXPECT_EQ(graph.coincident_pairs, 1);
-  EXPECT_EQ(graph.mobile.n_pairs(), 1);
-  EXPECT_TRUE((graph.mobile.direction == 0).all().item<bool>());
+  EXPECT_EQ(graph.n_pairs(), 1);
+  EXPECT_TRUE((graph.direction == 0).all().item<bool>());
   EXPECT_EQ(builder.build(godiff_test::one_structure({10, 10, 10, 10, 10, 12})).coincident_pairs,
             0);
 }

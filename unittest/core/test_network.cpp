@@ -1,34 +1,29 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// Symmetries of the network (method section 24.5). Its values and gradients are compared elsewhere
-// with an independent implementation, the message kernels with their twin.
+// Symmetries of the reference network (method section 24.5), and the weights of the network. Values
+// and gradients are compared elsewhere: the reference network with an independent implementation,
+// the fast network with the reference.
 #include "core/network/score_network.hpp"
 
 #include <algorithm>
 #include <cmath>
 #include <numeric>
 
-#include <ATen/Parallel.h>
+#include <ATen/TensorOperators.h>
 #include <ATen/core/grad_mode.h>
 #include <gtest/gtest.h>
 
 #include "core/base/error.hpp"
-#include "core/base/random.hpp"
-#include "core/geometry/graph.hpp"
-#include "core/search/trainer.hpp"
+#include "reference/network.hpp"
 #include "systems.hpp"
 
 namespace {
 
 using godiff::Cell;
 using godiff::Error;
-using godiff::GraphBuilder;
 using godiff::NetworkSettings;
-using godiff::Purpose;
-using godiff::RandomStream;
 using godiff::ScoreNetwork;
 using godiff::System;
 using godiff::Vec3;
-using godiff_test::heptamer_pt;
 using godiff_test::one_structure;
 using godiff_test::stepped_pt;
 using godiff_test::to_vector;
@@ -43,19 +38,9 @@ NetworkSettings small_shape() {
   return n;
 }
 
-// A network with random numbers everywhere, in the biases too: zero biases hide mistakes.
-ScoreNetwork random_network(const NetworkSettings &shape, at::ScalarType dtype) {
-  ScoreNetwork network(shape, dtype);
-  network.initialise(5);
-  at::NoGradGuard no_grad;
-  for (const std::string &name : network.parameters().names())
-    if (network.parameters().shape(name).size() == 1) {
-      RandomStream random(6, Purpose::INIT, 0,
-                          static_cast<std::uint32_t>(network.parameters().offset(name)));
-      at::Tensor bias = network.parameters()[name].detach();
-      for (std::int64_t k = 0; k < bias.numel(); ++k)
-        bias[k].fill_(0.2 * random.normal());
-    }
+godiff::reference::ScoreNetwork random_network(const NetworkSettings &shape, at::ScalarType dtype) {
+  godiff::reference::ScoreNetwork network(shape, dtype);
+  godiff::reference::randomise(network.parameters(), 5);
   return network;
 }
 
@@ -64,12 +49,12 @@ struct Output {
   at::Tensor score, forces;
 };
 
-Output evaluate(const ScoreNetwork &network, const System &system, const at::Tensor &x,
-                double t = 0.3) {
+Output evaluate(const godiff::reference::ScoreNetwork &network, const System &system,
+                const at::Tensor &x, double t = 0.3) {
   at::NoGradGuard no_grad;
-  const GraphBuilder graphs(system, network.settings().cutoff, network.dtype());
-  const godiff::BatchGraph graph = graphs.build(x);
-  const at::Tensor z = godiff::species_tensor(system);
+  const godiff::reference::GraphBuilder graphs(system, network.settings().cutoff, network.dtype());
+  const godiff::reference::BatchGraph graph = graphs.build(x);
+  const at::Tensor z = godiff::reference::atomic_numbers(system);
   return {network.score(graph, z, at::full({x.size(0)}, t, at::kDouble)).to(at::kDouble),
           network.settings().force_head ? network.forces(graph, z, false).to(at::kDouble)
                                         : at::Tensor()};
@@ -155,7 +140,7 @@ Matrix rotation(Vec3 axis, double angle) {
 }
 
 TEST(NetworkSymmetry, RotationsAndMirrorsOfCellAndAtoms) {
-  const ScoreNetwork network = random_network(small_shape(), at::kDouble);
+  const auto network = random_network(small_shape(), at::kDouble);
   const System s = alloy();
   const at::Tensor x = one_structure(ALLOY_MOBILE);
   const Output before = evaluate(network, s, x);
@@ -170,7 +155,7 @@ TEST(NetworkSymmetry, RotationsAndMirrorsOfCellAndAtoms) {
 }
 
 TEST(NetworkSymmetry, QuarterTurnInASquareCell) {
-  const ScoreNetwork network = random_network(small_shape(), at::kDouble);
+  const auto network = random_network(small_shape(), at::kDouble);
   // The template maps onto itself, the cell stays as it is: only the mobile atoms turn.
   System s = godiff_test::make_system({{{5.6, 0, 0}, {0, 5.6, 0}, {0, 0, 15}}}, {true, true, false},
                                       {0, 0, 0, 2.8, 2.8, 1.5}, {78, 29}, {8, 78}, 1, 9);
@@ -186,7 +171,7 @@ TEST(NetworkSymmetry, QuarterTurnInASquareCell) {
 }
 
 TEST(NetworkSymmetry, TranslationWithWrap) {
-  const ScoreNetwork network = random_network(small_shape(), at::kDouble);
+  const auto network = random_network(small_shape(), at::kDouble);
   const System s = alloy();
   const Output before = evaluate(network, s, one_structure(ALLOY_MOBILE));
   for (const Vec3 &shift : {Vec3{1.7, -0.9, 0.0}, Vec3{-11.0, 7.3, 2.5}}) {
@@ -207,7 +192,7 @@ TEST(NetworkSymmetry, TranslationWithWrap) {
 
 // The template of S1 maps onto itself under b/2.
 TEST(NetworkSymmetry, HalfCellTranslationOfTheAdatom) {
-  const ScoreNetwork network = random_network(NetworkSettings(), at::kDouble);
+  const auto network = random_network(NetworkSettings(), at::kDouble);
   const System s = stepped_pt();
   for (const Vec3 &r : {Vec3{2.68, 2.03, 6.42}, Vec3{4, 1, 7}, Vec3{1, 4, 9}}) {
     const Vec3 &b = s.cell.rows()[1];
@@ -220,7 +205,7 @@ TEST(NetworkSymmetry, HalfCellTranslationOfTheAdatom) {
 }
 
 TEST(NetworkSymmetry, PermutationOfAtoms) {
-  const ScoreNetwork network = random_network(small_shape(), at::kDouble);
+  const auto network = random_network(small_shape(), at::kDouble);
   const System s = alloy();
   const Output before = evaluate(network, s, one_structure(ALLOY_MOBILE));
   const std::vector<std::int64_t> order{3, 5, 1, 0, 4, 2, 8, 6, 7};  // template, then mobile
@@ -239,7 +224,7 @@ TEST(NetworkSymmetry, PermutationOfAtoms) {
 }
 
 TEST(NetworkSymmetry, SupercellRepeatsTheScores) {
-  const ScoreNetwork network = random_network(small_shape(), at::kDouble);
+  const auto network = random_network(small_shape(), at::kDouble);
   const System s = alloy();
   const Output before = evaluate(network, s, one_structure(ALLOY_MOBILE));
   System big = s;
@@ -276,7 +261,7 @@ TEST(NetworkSymmetry, SupercellRepeatsTheScores) {
 
 // f_c and its slope vanish at the cutoff, so an atom that enters changes the score by O(delta^2).
 TEST(NetworkSymmetry, ScoreIsContinuousAtTheCutoff) {
-  const ScoreNetwork network = random_network(small_shape(), at::kDouble);
+  const auto network = random_network(small_shape(), at::kDouble);
   const System s = godiff_test::open_box(40, 3);
   const auto score = [&](double distance) {
     // Two atoms that see each other and a third that leaves the first.
@@ -298,7 +283,7 @@ TEST(NetworkSymmetry, ScoreIsContinuousAtTheCutoff) {
 }
 
 TEST(NetworkSymmetry, IsolatedAtomScoresZero) {
-  const ScoreNetwork network = random_network(small_shape(), at::kDouble);
+  const auto network = random_network(small_shape(), at::kDouble);
   const System s = godiff_test::open_box(40, 3);
   const Output out = evaluate(network, s, one_structure({20, 20, 20, 21.5, 21, 20.7, 30, 20, 20}));
   EXPECT_EQ(largest(out.score[0][2]), 0.0);
@@ -310,7 +295,7 @@ TEST(NetworkSymmetry, IsolatedAtomScoresZero) {
 }
 
 TEST(NetworkSymmetry, CoincidentAtomsGiveFiniteScores) {
-  const ScoreNetwork network = random_network(small_shape(), at::kFloat);
+  const auto network = random_network(small_shape(), at::kFloat);
   const System s = godiff_test::open_box(40, 3);
   for (double distance : {0.0, 1e-9, 1e-5, 1e-2}) {
     const at::Tensor score =
@@ -320,28 +305,8 @@ TEST(NetworkSymmetry, CoincidentAtomsGiveFiniteScores) {
   }
 }
 
-TEST(Network, BatchEqualsOneByOne) {
-  const System s = heptamer_pt();
-  const godiff::ScoreNetwork single = random_network(NetworkSettings(), at::kFloat);
-  RandomStream random(3, Purpose::PRIOR);
-  at::Tensor x = at::empty({5, 7, 3}, at::kDouble);
-  for (std::int64_t k = 0; k < x.numel(); ++k)
-    x.data_ptr<double>()[k] = k % 3 == 2 ? s.z_lo + 5 * random.uniform() : 16 * random.uniform();
-  const GraphBuilder graphs(s, 6.0, at::kFloat);
-  const at::Tensor z = godiff::species_tensor(s);
-  const at::Tensor t = at::tensor({0.005, 0.2, 0.5, 0.9, 1.0}, at::kDouble);
-  at::NoGradGuard no_grad;
-  const at::Tensor all = single.score(graphs.build(x), z, t).to(at::kDouble);
-  for (int g = 0; g < 5; ++g) {
-    const at::Tensor one =
-        single.score(graphs.build(x.narrow(0, g, 1)), z, t.narrow(0, g, 1)).to(at::kDouble);
-    // float32 matrix products of other sizes sum in another order: a few units of 6e-8 per layer.
-    EXPECT_LT(largest(one[0] - all[g]), 2e-5 * largest(all)) << g;
-  }
-}
-
 TEST(Network, TimeMattersThroughTheFeaturesOnly) {
-  const ScoreNetwork network = random_network(small_shape(), at::kDouble);
+  const auto network = random_network(small_shape(), at::kDouble);
   const System s = alloy();
   const at::Tensor x = one_structure(ALLOY_MOBILE);
   const at::Tensor a = evaluate(network, s, x, 0.2).score;
@@ -349,37 +314,6 @@ TEST(Network, TimeMattersThroughTheFeaturesOnly) {
   // sin and cos of pi t have period 2; times beyond 1 never occur, but this pins the features.
   expect_equal(a, evaluate(network, s, x, 2.2).score, ROUNDING);
   EXPECT_TRUE(at::equal(evaluate(network, s, x, 0.2).forces, evaluate(network, s, x, 0.6).forces));
-}
-
-// Scores and gradients repeat bit for bit with the same number of threads. Another number may divide
-// the matrix products of MKL differently (the message kernels have one order of summation for any).
-TEST(Network, RepeatsBitForBit) {
-  const System s = heptamer_pt();
-  const GraphBuilder graphs(s, 6.0, at::kFloat);
-  RandomStream random(3, Purpose::PRIOR);
-  at::Tensor x = at::empty({6, 7, 3}, at::kDouble);
-  for (std::int64_t k = 0; k < x.numel(); ++k)
-    x.data_ptr<double>()[k] = k % 3 == 2 ? s.z_lo + 5 * random.uniform() : 16 * random.uniform();
-  ScoreNetwork network = random_network(NetworkSettings(), at::kFloat);
-  const int before = at::get_num_threads();
-  std::vector<at::Tensor> scores, gradients;
-  for (int threads : {1, 2, 2, 1}) {
-    at::set_num_threads(threads);
-    network.parameters().flat_gradient().zero_();
-    const at::Tensor score =
-        network.score(graphs.build(x), godiff::species_tensor(s), at::full({6}, 0.4, at::kDouble));
-    score.square().sum().backward();
-    scores.push_back(score.detach().clone());
-    gradients.push_back(network.parameters().flat_gradient().clone());
-  }
-  at::set_num_threads(before);
-  EXPECT_TRUE(at::equal(scores[0], scores[3])) << "two runs with one thread";
-  EXPECT_TRUE(at::equal(gradients[0], gradients[3])) << "two runs with one thread";
-  EXPECT_TRUE(at::equal(scores[1], scores[2])) << "two runs with two threads";
-  EXPECT_TRUE(at::equal(gradients[1], gradients[2])) << "two runs with two threads";
-  // float32 rounding, as for batches.
-  EXPECT_LT(largest(scores[0] - scores[1]), 2e-5 * largest(scores[0]));
-  EXPECT_LT(largest(gradients[0] - gradients[1]), 2e-5 * largest(gradients[0]));
 }
 
 TEST(Network, ParametersOfTheMethod) {
@@ -390,10 +324,24 @@ TEST(Network, ParametersOfTheMethod) {
   const ScoreNetwork both(guided, at::kFloat);
   EXPECT_EQ(both.parameters().size(), 231581 + 18466);
   EXPECT_THROW(both.parameters()["painn.nothing"], Error);
-  const GraphBuilder graphs(stepped_pt(), 6.0, at::kFloat);
-  EXPECT_THROW(plain.forces(graphs.build(one_structure({4, 1, 7})),
-                            godiff::species_tensor(stepped_pt()), true),
-               Error);
+}
+
+// Weights can be handed from one to the other: the same tensors at the same places.
+TEST(Network, ReferenceHasTheSameLayout) {
+  for (const bool force_head : {false, true})
+    for (const int nfeat : {16, 48, 64}) {
+      NetworkSettings shape = small_shape();
+      shape.force_head = force_head;
+      shape.nfeat = nfeat;
+      const ScoreNetwork product(shape, at::kFloat);
+      const godiff::reference::ScoreNetwork twin(shape, at::kFloat);
+      EXPECT_EQ(product.parameters().size(), twin.parameters().size());
+      ASSERT_EQ(product.parameters().names(), twin.parameters().names());
+      for (const std::string &name : twin.parameters().names()) {
+        EXPECT_EQ(product.parameters().shape(name), twin.parameters().shape(name)) << name;
+        EXPECT_EQ(product.parameters().offset(name), twin.parameters().offset(name)) << name;
+      }
+    }
 }
 
 TEST(Network, InitialisationOfTheMethod) {

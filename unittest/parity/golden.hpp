@@ -15,9 +15,6 @@
 
 #include "core/geometry/system.hpp"
 #include "core/io/safetensors.hpp"
-#include "core/network/heads.hpp"
-#include "core/network/painn.hpp"
-#include "core/network/parameters.hpp"
 
 namespace golden {
 
@@ -130,7 +127,7 @@ inline at::Tensor species(const Structure &s) {
 }
 
 /// Names of all tensors in the order that numbers them.
-inline std::vector<std::string> tensor_names(int nblock, bool heads) {
+inline std::vector<std::string> tensor_names(int nblock) {
   const std::vector<std::string> dense{"0.weight", "0.bias", "1.weight", "1.bias"};
   std::vector<std::string> names{"painn.embedding.weight", "painn.filter.weight",
                                  "painn.filter.bias"};
@@ -144,17 +141,17 @@ inline std::vector<std::string> tensor_names(int nblock, bool heads) {
       names.push_back("painn.message." + std::to_string(l) + "." + part);
     add_gated("painn.mixing." + std::to_string(l) + ".");
   }
-  if (heads)
-    for (const char *head : {"score.", "force."})
-      for (int b = 0; b < 3; ++b)
-        add_gated(head + std::to_string(b) + ".");
+  for (const char *head : {"score.", "force."})
+    for (int b = 0; b < 3; ++b)
+      add_gated(head + std::to_string(b) + ".");
   return names;
 }
 
-/// Fills the network with the weights of README.md, made from integer hashes.
-inline void set_weights(godiff::Parameters &parameters, int nblock = 4, bool heads = true) {
+/// Fills a network with the weights of README.md, made from integer hashes.
+template <class Parameters> void set_weights(Parameters &parameters, int nblock = 4) {
   at::NoGradGuard no_grad;
-  const std::vector<std::string> names = tensor_names(nblock, heads);
+  const at::Tensor flat = at::zeros({parameters.size()}, at::kDouble);
+  const std::vector<std::string> names = tensor_names(nblock);
   for (std::uint32_t k = 0; k < names.size(); ++k) {
     const std::string &name = names[k];
     if (!parameters.has(name))
@@ -165,9 +162,11 @@ inline void set_weights(godiff::Parameters &parameters, int nblock = 4, bool hea
     const double amplitude = name == "painn.embedding.weight" ? 1.0
                              : bias                           ? 0.2
                                     : std::sqrt(gain / static_cast<double>(shape.back()));
-    at::Tensor values = at::empty(shape, at::kDouble);
-    double *w = values.data_ptr<double>();
-    for (std::int64_t e = 0; e < values.numel(); ++e) {
+    std::int64_t size = 1;
+    for (std::int64_t n : shape)
+      size *= n;
+    double *w = flat.data_ptr<double>() + parameters.offset(name);
+    for (std::int64_t e = 0; e < size; ++e) {
       std::uint32_t h = 747796405u * static_cast<std::uint32_t>(e) + 2891336453u * (k + 1);
       h ^= h >> 16;
       h *= 2246822519u;
@@ -176,37 +175,9 @@ inline void set_weights(godiff::Parameters &parameters, int nblock = 4, bool hea
       h ^= h >> 16;
       w[e] = amplitude * (h / 2147483648.0 - 1.0);
     }
-    parameters[name].copy_(values);
   }
+  parameters.flat().copy_(flat);
 }
-
-/// The backbone with both heads taken apart, so that features and the scores of template atoms,
-/// which a ScoreNetwork does not give, can be seen.
-class OpenNetwork {
-public:
-  explicit OpenNetwork(at::ScalarType dtype, const godiff::NetworkSettings &settings = {}) :
-      parameters(dtype),
-      backbone(settings, parameters),
-      score_head("score", settings.nfeat + 2, settings.nfeat, parameters),
-      force_head("force", settings.nfeat, settings.nfeat, parameters) {
-    parameters.allocate();
-    backbone.bind(parameters);
-    score_head.bind(parameters);
-    force_head.bind(parameters);
-    set_weights(parameters, settings.nblock);
-  }
-
-  /// Scores of all nodes at time t, [nodes, 3].
-  at::Tensor score(const godiff::Features &features, double t) const {
-    const at::Tensor one = at::ones({features.q.size(0), 1}, features.q.options());
-    return score_head.forward(
-        at::cat({features.q, one * std::sin(M_PI * t), one * std::cos(M_PI * t)}, 1), features.mu);
-  }
-
-  godiff::Parameters parameters;
-  godiff::PaiNN backbone;
-  godiff::VectorHead score_head, force_head;
-};
 
 /// The name of a floating type in messages.
 inline const char *type_name(at::ScalarType dtype) {

@@ -1,21 +1,21 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// Gradients of the network against SchNetPack with autograd, and against finite differences.
+// Gradients of the reference network against SchNetPack with autograd, and against finite differences.
 #include <functional>
 #include <set>
 
 #include <gtest/gtest.h>
 
-#include "core/geometry/graph.hpp"
-#include "core/network/score_network.hpp"
-#include "core/search/trainer.hpp"
+#include "core/diffusion/schedule.hpp"
 #include "parity/golden.hpp"
+#include "reference/network.hpp"
 
 namespace {
 
-using godiff::GraphBuilder;
 using godiff::NetworkSettings;
-using godiff::Parameters;
-using godiff::ScoreNetwork;
+using godiff::reference::BatchGraph;
+using godiff::reference::GraphBuilder;
+using godiff::reference::Parameters;
+using godiff::reference::ScoreNetwork;
 using golden::Structure;
 using nlohmann::json;
 
@@ -32,8 +32,7 @@ NetworkSettings with_forces() {
 
 /// The gradient of one tensor, flat, float64.
 at::Tensor gradient(const Parameters &parameters, const std::string &name) {
-  const std::int64_t begin = parameters.offset(name), size = parameters[name].numel();
-  return parameters.flat_gradient().narrow(0, begin, size).to(at::kDouble);
+  return parameters.gradient(name).flatten().to(at::kDouble);
 }
 
 class GradientParity : public testing::TestWithParam<at::ScalarType> {
@@ -79,15 +78,16 @@ TEST_P(GradientParity, Scores) {
     const json &record = data[key];
     const Structure s = golden::structure(record["system"]);
     const std::int64_t n_template = s.n_atoms() - s.mobile;
-    golden::OpenNetwork network(dtype());
+    ScoreNetwork network(with_forces(), dtype());
+    golden::set_weights(network.parameters());
     const GraphBuilder builder(s.system(n_template), 6.0, dtype());
-    const godiff::Features f = network.backbone.forward(
-        builder.build(s.mobile_positions(n_template)), golden::species(s), false);
-    const at::Tensor terms =
-        pattern(s.n_atoms()).to(dtype()) * network.score(f, record["time"].get<double>());
+    const at::Tensor score =
+        network.score_of_all(builder.build(s.mobile_positions(n_template)), golden::species(s),
+                             at::tensor({record["time"].get<double>()}, at::kDouble));
+    const at::Tensor terms = pattern(s.n_atoms()).to(dtype()) * score[0];
     const at::Tensor loss = terms.sum();
     loss.backward();
-    check(network.parameters, loss.item<double>(), terms.abs().sum().item<double>(), record);
+    check(network.parameters(), loss.item<double>(), terms.abs().sum().item<double>(), record);
   }
 }
 
@@ -113,7 +113,7 @@ TEST_P(GradientParity, ForceLoss) {
   golden::set_weights(network.parameters());
   const GraphBuilder builder(s.system(20), 6.0, dtype());
   const at::Tensor x = golden::tensor(record["adatom_positions"]).view({2, 1, 3});
-  const godiff::BatchGraph graph = builder.build(x);
+  const BatchGraph graph = builder.build(x);
   const at::Tensor target = (0.5 * pattern(42)).to(dtype()).view({2, 21, 3});
   const at::Tensor loss =
       (network.forces(graph, golden::species(s), false) - target).square().mean();
@@ -180,14 +180,15 @@ TEST(GradientDifferences, ScoreLossOfEveryTensor) {
   const at::Tensor weights = at::tensor({1.5, 0.5}, at::kDouble);
   const at::Tensor s =
       at::tensor({schedule.std(0.35), schedule.std(0.8)}, at::kDouble).view({2, 1, 1});
-  const godiff::BatchGraph graph = batch.builder.build(batch.x0 + s * w);
+  const BatchGraph graph = batch.builder.build(batch.x0 + s * w);
   ScoreNetwork network(with_forces(), at::kDouble);
   golden::set_weights(network.parameters());
-  for (const auto scale : {godiff::ScoreScale::REFERENCE, godiff::ScoreScale::CONSISTENT}) {
-    SCOPED_TRACE(scale == godiff::ScoreScale::REFERENCE ? "reference" : "consistent");
+  // The residuals w + v(t)*score and w + s(t)*score of method section 5, of eight atoms in all.
+  for (const bool consistent : {false, true}) {
+    SCOPED_TRACE(consistent ? "consistent" : "reference");
     const auto loss = [&] {
-      return godiff::score_loss(schedule, scale, network.score(graph, batch.species, t), w, t,
-                                weights, 4);
+      return godiff::reference::least_squares(network.score(graph, batch.species, t), w,
+                                              consistent ? s : s.square(), weights / 8.0);
     };
     check_differences(network, loss, "force.");
   }
@@ -195,7 +196,7 @@ TEST(GradientDifferences, ScoreLossOfEveryTensor) {
 
 TEST(GradientDifferences, ForceLossOfEveryTensor) {
   const SmallBatch batch;
-  const godiff::BatchGraph graph = batch.builder.build(batch.x0);
+  const BatchGraph graph = batch.builder.build(batch.x0);
   ScoreNetwork network(with_forces(), at::kDouble);
   golden::set_weights(network.parameters());
   const at::Tensor target = pattern(8).view({2, 4, 3});
@@ -217,7 +218,7 @@ TEST_P(GradientParity, ZeroGradients) {
   const Parameters &parameters = network.parameters();
   const GraphBuilder builder(s.system(12), 6.0, dtype());
   const at::Tensor t = at::tensor({0.4}, at::kDouble);
-  const godiff::BatchGraph graph = builder.build(s.mobile_positions(12));
+  const BatchGraph graph = builder.build(s.mobile_positions(12));
   for (const std::string head : {"score", "force"}) {
     parameters.flat_gradient().zero_();
     const at::Tensor out = head == "score" ? network.score(graph, golden::species(s), t)

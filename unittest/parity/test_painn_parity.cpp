@@ -1,17 +1,21 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// The network against SchNetPack's PaiNN and gated equivariant blocks.
+// The reference network against SchNetPack's PaiNN and gated equivariant blocks.
 #include <cstdio>
 
+#include <ATen/core/grad_mode.h>
 #include <gtest/gtest.h>
 
-#include "core/geometry/graph.hpp"
 #include "core/network/score_network.hpp"
 #include "parity/golden.hpp"
+#include "reference/network.hpp"
 
 namespace {
 
+using godiff::reference::BatchGraph;
+using godiff::reference::Features;
+using godiff::reference::GraphBuilder;
+using godiff::reference::ScoreNetwork;
 using golden::deviation;
-using golden::OpenNetwork;
 using golden::painn;
 using golden::Structure;
 using golden::SYSTEMS;
@@ -40,10 +44,19 @@ protected:
 INSTANTIATE_TEST_SUITE_P(Types, PainnParity, testing::Values(at::kDouble, at::kFloat),
                          [](const auto &info) { return golden::type_name(info.param); });
 
-TEST(PainnWeights, FirstElements) {
+// The network that all of these data belong to.
+ScoreNetwork full_network(at::ScalarType dtype) {
   godiff::NetworkSettings settings;
   settings.force_head = true;
-  godiff::ScoreNetwork network(settings, at::kDouble);
+  ScoreNetwork network(settings, dtype);
+  golden::set_weights(network.parameters());
+  return network;
+}
+
+template <class Network> void check_first_elements() {
+  godiff::NetworkSettings settings;
+  settings.force_head = true;
+  Network network(settings, at::kDouble);
   golden::set_weights(network.parameters());
   const nlohmann::json samples = golden::read_json("painn_gradients.json")["weight_samples"];
   ASSERT_EQ(samples.size(), network.parameters().names().size());
@@ -53,23 +66,28 @@ TEST(PainnWeights, FirstElements) {
     EXPECT_EQ(network.parameters().shape(name), sample["shape"].get<std::vector<std::int64_t>>());
     const at::Tensor flat = network.parameters()[name].flatten();
     for (std::size_t k = 0; k < sample["first"].size(); ++k)
-      EXPECT_EQ(flat[static_cast<std::int64_t>(k)].item<double>(), sample["first"][k].get<double>())
+      EXPECT_EQ(flat[static_cast<std::int64_t>(k)].template item<double>(),
+                sample["first"][k].get<double>())
           << name;
   }
 }
 
+TEST(PainnWeights, FirstElements) {
+  check_first_elements<ScoreNetwork>();
+  check_first_elements<godiff::ScoreNetwork>();
+}
+
 TEST_P(PainnParity, Features) {
   at::NoGradGuard no_grad;
-  const OpenNetwork network(dtype());
+  const ScoreNetwork network = full_network(dtype());
   for (const std::string &name : SYSTEMS) {
     SCOPED_TRACE(name);
     const Structure s = golden::structure(name);
     const std::int64_t n_template = s.n_atoms() - s.mobile;
-    const godiff::GraphBuilder builder(s.system(n_template), 6.0, dtype());
-    const godiff::BatchGraph graph = builder.build(s.mobile_positions(n_template));
-    EXPECT_EQ(2 * (graph.fixed.n_pairs() + graph.mobile.n_pairs()),
-              painn().get(name + ".edges").item<std::int64_t>());
-    const godiff::Features f = network.backbone.forward(graph, golden::species(s), false);
+    const GraphBuilder builder(s.system(n_template), 6.0, dtype());
+    const BatchGraph graph = builder.build(s.mobile_positions(n_template));
+    EXPECT_EQ(graph.n_edges(), painn().get(name + ".edges").item<std::int64_t>());
+    const Features f = network.features(graph, golden::species(s));
     const at::Tensor atoms = painn().get(name + ".atoms");
     expect_close(f.q.index_select(0, atoms), painn().get(name + ".q"), feature_tolerance(), "q");
     expect_close(f.mu.index_select(0, atoms), painn().get(name + ".mu"), feature_tolerance(), "mu");
@@ -85,17 +103,14 @@ TEST_P(PainnParity, SmallNetwork) {
   settings.nblock = 2;
   settings.nrbf = 20;
   settings.cutoff = 5.0;
-  godiff::Parameters parameters(dtype());
-  godiff::PaiNN backbone(settings, parameters);
-  parameters.allocate();
-  backbone.bind(parameters);
-  golden::set_weights(parameters, settings.nblock, false);
+  ScoreNetwork network(settings, dtype());
+  golden::set_weights(network.parameters(), settings.nblock);
 
   const Structure s = golden::structure("mixed");
   const std::int64_t n_template = s.n_atoms() - s.mobile;
-  const godiff::GraphBuilder builder(s.system(n_template), settings.cutoff, dtype());
-  const godiff::Features f =
-      backbone.forward(builder.build(s.mobile_positions(n_template)), golden::species(s), false);
+  const GraphBuilder builder(s.system(n_template), settings.cutoff, dtype());
+  const Features f =
+      network.features(builder.build(s.mobile_positions(n_template)), golden::species(s));
   const at::Tensor atoms = painn().get("small.atoms");
   expect_close(f.q.index_select(0, atoms), painn().get("small.q"), feature_tolerance(), "q");
   expect_close(f.mu.index_select(0, atoms), painn().get("small.mu"), feature_tolerance(), "mu");
@@ -103,34 +118,10 @@ TEST_P(PainnParity, SmallNetwork) {
   expect_close(f.mu.sum(0), painn().get("small.mu_sum"), feature_tolerance(), "sum of mu");
 }
 
-// Every atom, template included, however the structure is split.
-TEST_P(PainnParity, HeadsOfAllAtoms) {
+// Every atom, template included, however the structure is split; a batch with one time each.
+TEST_P(PainnParity, Heads) {
   at::NoGradGuard no_grad;
-  const OpenNetwork network(dtype());
-  const at::Tensor times = painn().get("times");
-  for (const std::string &name : SYSTEMS) {
-    SCOPED_TRACE(name);
-    const Structure s = golden::structure(name);
-    for (const std::int64_t n_template : {std::int64_t{1}, s.n_atoms() - s.mobile}) {
-      const godiff::GraphBuilder builder(s.system(n_template), 6.0, dtype());
-      const godiff::Features f = network.backbone.forward(
-          builder.build(s.mobile_positions(n_template)), golden::species(s), false);
-      for (std::int64_t k = 0; k < times.size(0); ++k)
-        expect_close(network.score(f, times[k].item<double>()), painn().get(name + ".score")[k],
-                     head_tolerance(), "score at time " + std::to_string(k));
-      expect_close(network.force_head.forward(f.q, f.mu), painn().get(name + ".force"),
-                   head_tolerance(), "force");
-    }
-  }
-}
-
-// The way a search takes: a batch with one time per structure, mobile atoms only.
-TEST_P(PainnParity, ScoreNetworkBatch) {
-  at::NoGradGuard no_grad;
-  godiff::NetworkSettings settings;
-  settings.force_head = true;
-  godiff::ScoreNetwork network(settings, dtype());
-  golden::set_weights(network.parameters());
+  const ScoreNetwork network = full_network(dtype());
   const at::Tensor times = painn().get("times");
   const std::int64_t B = times.size(0);
   for (const std::string &name : SYSTEMS) {
@@ -138,39 +129,28 @@ TEST_P(PainnParity, ScoreNetworkBatch) {
     const Structure s = golden::structure(name);
     const at::Tensor z = golden::species(s);
     for (const std::int64_t n_template : {std::int64_t{1}, s.n_atoms() - s.mobile}) {
-      const godiff::GraphBuilder builder(s.system(n_template), 6.0, dtype());
-      const godiff::BatchGraph graph = builder.build(s.mobile_positions(n_template, B));
-      const std::int64_t n = s.n_atoms() - n_template;
-      // Relative to the largest score of all atoms: the lone atom of `cluster` has score 0.
-      const at::Tensor score = painn().get(name + ".score");
-      at::Tensor all = score.clone();
-      all.narrow(1, n_template, n).copy_(network.score(graph, z, times));
-      for (std::int64_t k = 0; k < B; ++k)
-        expect_close(all[k], score[k], head_tolerance(), "score at time " + std::to_string(k));
-
-      const at::Tensor force = painn().get(name + ".force");
-      const at::Tensor of_all = network.forces(graph, z, false);
-      const at::Tensor of_mobile = network.forces(graph, z, true);
+      const GraphBuilder builder(s.system(n_template), 6.0, dtype());
+      const BatchGraph graph = builder.build(s.mobile_positions(n_template, B));
+      const at::Tensor score = network.score_of_all(graph, z, times);
+      const at::Tensor force = network.forces(graph, z, false);
       for (std::int64_t k = 0; k < B; ++k) {
-        expect_close(of_all[k], force, head_tolerance(), "forces of all atoms");
-        at::Tensor some = force.clone();
-        some.narrow(0, n_template, n).copy_(of_mobile[k]);
-        expect_close(some, force, head_tolerance(), "forces of the mobile atoms");
+        expect_close(score[k], painn().get(name + ".score")[k], head_tolerance(),
+                     "score at time " + std::to_string(k));
+        expect_close(force[k], painn().get(name + ".force"), head_tolerance(), "force");
       }
+      const std::int64_t n = s.n_atoms() - n_template;
+      EXPECT_TRUE(at::equal(network.score(graph, z, times), score.narrow(1, n_template, n)));
+      EXPECT_TRUE(at::equal(network.forces(graph, z, true), force.narrow(1, n_template, n)));
     }
   }
 }
 
 // An atom that sees nobody has no direction to point to.
 TEST_P(PainnParity, LoneAtom) {
-  godiff::NetworkSettings settings;
-  settings.force_head = true;
-  godiff::ScoreNetwork network(settings, dtype());
-  golden::set_weights(network.parameters());
+  const ScoreNetwork network = full_network(dtype());
   const Structure s = golden::structure("cluster");
-  const godiff::GraphBuilder builder(s.system(3), 6.0, dtype());
-  const godiff::BatchGraph graph = builder.build(s.mobile_positions(3));
-  EXPECT_EQ(graph.mobile.n_pairs(), 0);
+  const GraphBuilder builder(s.system(3), 6.0, dtype());
+  const BatchGraph graph = builder.build(s.mobile_positions(3));
   const at::Tensor score = network.score(graph, golden::species(s), at::tensor({0.5}, at::kDouble));
   const at::Tensor force = network.forces(graph, golden::species(s), true);
   EXPECT_EQ(score.abs().max().item<double>(), 0.0);
