@@ -53,6 +53,23 @@ TEST(AtomicFile, WritesAndReplaces) {
   EXPECT_EQ(folder.list(), std::vector<std::string>{"g.ckpt"});
 }
 
+TEST(AtomicFile, PiecesOneBehindTheOther) {
+  TemporaryFolder folder;
+  const std::string path = folder.file("g.ckpt");
+  write_atomically(path, {NULL_BYTES, "", "rest"});
+  EXPECT_EQ(content(path), NULL_BYTES + "rest");
+  {
+    FileSizeLimit limit(10000);
+    const std::string large(6000, 'x');
+    EXPECT_EQ(message_of<Error>([&] {
+                write_atomically(path, {large, large});
+              }),
+              "cannot write " + path + ": File too large");
+  }
+  EXPECT_EQ(content(path), NULL_BYTES + "rest");
+  EXPECT_EQ(folder.list(), std::vector<std::string>{"g.ckpt"});
+}
+
 TEST(AtomicFile, KeepsTheUsualPermissions) {
   TemporaryFolder folder;
   const mode_t mask = umask(022);

@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 
 #include "core/base/error.hpp"
+#include "core/io/atom_table.hpp"
 #include "temporary_folder.hpp"
 
 namespace {
@@ -69,6 +70,20 @@ TEST(Extxyz, FrameAsDocumented) {
   EXPECT_EQ(writer.append(failed, MOBILE), static_cast<std::int64_t>(FRAME_1.size()));
   writer.flush();
   EXPECT_NE(content(folder.file("g.xyz")).find(" energy=nan status=failed "), std::string::npos);
+}
+
+TEST(AtomTable, LinesOfTheTemplateAreMadeOnce) {
+  std::vector<std::int64_t> made;
+  const godiff::AtomTable table(small_system(), [&](std::string &text, std::int64_t i, auto r) {
+    made.push_back(i);
+    text += std::to_string(i) + ":" + std::to_string(static_cast<int>(r[2])) + "\n";
+  });
+  EXPECT_EQ(made, (std::vector<std::int64_t>{1, 0}));
+  std::string text = "frame\n";
+  for (int k = 0; k < 3; ++k)
+    table.append(text, {0, 0, 1.0 + k});
+  EXPECT_EQ(made, (std::vector<std::int64_t>{1, 0, 2, 2, 2}));
+  EXPECT_EQ(text, "frame\n1:11\n2:11\n0:11\n1:11\n2:12\n0:11\n1:11\n2:13\n0:11\n");
 }
 
 TEST(Extxyz, OffsetsAndContinuation) {

@@ -115,6 +115,30 @@ TEST(SafeTensors, KeepsACopyInPlainOrder) {
   EXPECT_TRUE(same(back.get("transposed"), file.get("transposed")));
 }
 
+TEST(SafeTensors, AdoptedTensorsAreWrittenWithoutACopy) {
+  const at::Tensor tensor = at::arange(6, at::kDouble).view({2, 3});
+  SafeTensors adopted, copied;
+  adopted.adopt("a", tensor);
+  copied.put("a", tensor);
+  EXPECT_EQ(adopted.get("a").const_data_ptr(), tensor.const_data_ptr());
+  EXPECT_NE(copied.get("a").const_data_ptr(), tensor.const_data_ptr());
+
+  adopted.put("b", at::ones({2}, at::kByte));
+  adopted.put("nothing", at::empty({0}, at::kDouble));
+  std::string header, bytes;
+  const std::vector<std::string_view> pieces = adopted.pieces(header);
+  ASSERT_EQ(pieces.size(), 3u);
+  EXPECT_EQ(static_cast<const void *>(pieces[1].data()), tensor.const_data_ptr());
+  for (const std::string_view piece : pieces)
+    bytes += piece;
+  EXPECT_EQ(bytes, adopted.to_bytes());
+
+  EXPECT_NE(message_of<Error>([&] { adopted.adopt("t", tensor.t()); }), "");
+  EXPECT_NE(message_of<Error>([&] { adopted.adopt("g", tensor.clone().set_requires_grad(true)); }),
+            "");
+  EXPECT_NE(message_of<Error>([&] { adopted.adopt("__metadata__", tensor); }), "");
+}
+
 TEST(SafeTensors, DataAreAligned) {
   SafeTensors file;
   file.put("a", at::zeros({3}, at::kByte));

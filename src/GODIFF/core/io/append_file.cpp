@@ -82,20 +82,18 @@ std::int64_t AppendFile::append(std::string_view record) {
 }
 
 void AppendFile::flush() {
-  const std::string records = std::exchange(pending_, std::string());
-  const std::vector<std::size_t> ends = std::exchange(ends_, {});
-  const std::size_t done = write_all(file_.get(), records);
-  if (done == records.size()) {
-    written_ += static_cast<std::int64_t>(done);
-    return;
-  }
-  // Keep the whole records that got through. They cannot be written again later: the disk is full.
+  const std::size_t size = pending_.size(), done = write_all(file_.get(), pending_);
   const int reason = errno;
+  // Keep the whole records that got through. They cannot be written again later: the disk is full.
   std::size_t whole = 0;
-  for (const std::size_t end : ends)
+  for (const std::size_t end : ends_)
     if (end <= done)
       whole = end;
   written_ += static_cast<std::int64_t>(whole);
+  pending_.clear();
+  ends_.clear();
+  if (done == size)
+    return;
   if (whole < done && ftruncate(file_.get(), written_) == 0)
     lseek(file_.get(), written_, SEEK_SET);
   errno = reason;

@@ -3,29 +3,46 @@
 
 #include <algorithm>
 #include <numeric>
+#include <utility>
 
 #include "core/base/error.hpp"
 
 namespace godiff {
 
-std::vector<std::int64_t> order_by_id(const System &system) {
+namespace {
+
+Vec3 absolute(const double *r, const Vec3 &origin) {
+  return {r[0] + origin[0], r[1] + origin[1], r[2] + origin[2]};
+}
+
+}  // namespace
+
+AtomTable::AtomTable(const System &system, Line line) :
+    line_(std::move(line)),
+    origin_(system.origin),
+    n_template_(system.n_template),
+    n_mobile_(system.n_mobile) {
   std::vector<std::int64_t> order(system.ids.size());
   std::iota(order.begin(), order.end(), 0);
   std::sort(order.begin(), order.end(),
             [&](std::int64_t a, std::int64_t b) { return system.ids[a] < system.ids[b]; });
-  return order;
+  for (const std::int64_t i : order) {
+    if (i < n_template_)
+      line_(after_, i, absolute(&system.template_positions[3 * i], origin_));
+    else
+      parts_.push_back({std::exchange(after_, std::string()), i - n_template_});
+  }
 }
 
-Vec3 absolute_position(const System &system, const Positions &mobile, std::int64_t i) {
-  const double *r = i < system.n_template ? &system.template_positions[3 * i]
-                                          : &mobile[3 * (i - system.n_template)];
-  return {r[0] + system.origin[0], r[1] + system.origin[1], r[2] + system.origin[2]};
-}
-
-void check_size(const System &system, const Positions &mobile) {
-  if (mobile.size() != 3 * static_cast<std::size_t>(system.n_mobile))
+void AtomTable::append(std::string &text, const Positions &mobile) const {
+  if (mobile.size() != 3 * static_cast<std::size_t>(n_mobile_))
     throw Error("a structure has " + std::to_string(mobile.size()) + " coordinates instead of " +
-                std::to_string(3 * system.n_mobile));
+                std::to_string(3 * n_mobile_));
+  for (const Part &part : parts_) {
+    text += part.before;
+    line_(text, n_template_ + part.mobile, absolute(&mobile[3 * part.mobile], origin_));
+  }
+  text += after_;
 }
 
 }  // namespace godiff

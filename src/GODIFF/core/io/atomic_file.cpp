@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "core/io/atomic_file.hpp"
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
@@ -48,11 +49,19 @@ bool sync_file(const FileDescriptor &file) {
 }  // namespace
 
 void write_atomically(const std::string &path, std::string_view bytes) {
+  write_atomically(path, std::vector<std::string_view>{bytes});
+}
+
+void write_atomically(const std::string &path, const std::vector<std::string_view> &pieces) {
   std::string name;
   FileDescriptor file = open_temporary(path, name);
   if (!file.is_open())
     throw Error("cannot create " + path + ": " + std::strerror(errno));
-  const bool written = write_all(file.get(), bytes) == bytes.size() && sync_file(file);
+  const bool written = std::all_of(pieces.begin(), pieces.end(),
+                                   [&](std::string_view piece) {
+                                     return write_all(file.get(), piece) == piece.size();
+                                   }) &&
+                       sync_file(file);
   // close() reports what a network file system found out late.
   if (!written || !file.close() || std::rename(name.c_str(), path.c_str()) != 0) {
     const int reason = errno;

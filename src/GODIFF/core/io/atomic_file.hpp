@@ -3,6 +3,7 @@
 
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace godiff {
 
@@ -12,6 +13,8 @@ namespace godiff {
 /// (rename). Throws godiff::Error with the path and the system's reason (unwritable folder, full
 /// disk, ...); no temporary file is left behind then.
 void write_atomically(const std::string &path, std::string_view bytes);
+/// The same for bytes that lie in several places.
+void write_atomically(const std::string &path, const std::vector<std::string_view> &pieces);
 
 /// Throws godiff::Error with the reason when no file with a name that begins with `prefix` can be
 /// created and filled. Creates such a file and removes it again.

@@ -2,6 +2,7 @@
 #include "core/io/best_dump.hpp"
 
 #include <algorithm>
+#include <cstdint>
 
 #include "core/base/error.hpp"
 #include "core/io/atom_table.hpp"
@@ -50,20 +51,19 @@ std::string box_text(const System &system, bool triclinic) {
 std::string best_dump_text(const System &system, const std::vector<Positions> &structures,
                            bool triclinic) {
   const std::string box = box_text(system, triclinic);
-  const auto order = order_by_id(system);
+  const AtomTable atoms(system, [&](std::string &text, std::int64_t i, const Vec3 &r) {
+    text += std::to_string(system.ids[i]) + ' ' + std::to_string(system.types[i]);
+    for (const double x : r)
+      (text += ' ') += fixed_text(x, POSITION_DECIMALS);
+    text += '\n';
+  });
   std::string text;
   int rank = 0;
   for (const Positions &mobile : structures) {
-    check_size(system, mobile);
     text += "ITEM: TIMESTEP\n" + std::to_string(++rank);
     text += "\nITEM: NUMBER OF ATOMS\n" + std::to_string(system.n_atoms()) + '\n' + box;
     text += "ITEM: ATOMS id type xu yu zu\n";
-    for (const std::int64_t i : order) {
-      text += std::to_string(system.ids[i]) + ' ' + std::to_string(system.types[i]);
-      for (const double x : absolute_position(system, mobile, i))
-        text += ' ' + fixed_text(x, POSITION_DECIMALS);
-      text += '\n';
-    }
+    atoms.append(text, mobile);
   }
   return text;
 }

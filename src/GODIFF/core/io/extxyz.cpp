@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "core/io/extxyz.hpp"
 
+#include <cstdint>
 #include <limits>
 #include <utility>
 
 #include "core/base/elements.hpp"
-#include "core/io/atom_table.hpp"
 #include "core/io/number_text.hpp"
 
 namespace godiff {
@@ -15,6 +15,17 @@ namespace {
 constexpr int POSITION_DECIMALS = 10;
 constexpr int TEMPERATURE_DIGITS = 10;
 
+AtomTable::Line line_of(const System &system) {
+  return [numbers = system.atomic_numbers, ids = system.ids,
+          n_template = system.n_template](std::string &text, std::int64_t i, const Vec3 &r) {
+    text += symbol(numbers[i]);
+    for (const double x : r)
+      (text += ' ') += fixed_text(x, POSITION_DECIMALS);
+    (text += ' ') += std::to_string(ids[i]);
+    text += i < n_template ? " 0\n" : " 1\n";
+  };
+}
+
 std::string vector_text(const Vec3 &v) {
   return exact_text(v[0]) + ' ' + exact_text(v[1]) + ' ' + exact_text(v[2]);
 }
@@ -23,8 +34,7 @@ std::string vector_text(const Vec3 &v) {
 
 ExtxyzWriter::ExtxyzWriter(AppendFile file, const System &system) :
     file_(std::move(file)),
-    system_(system),
-    order_(order_by_id(system)) {
+    atoms_(system, line_of(system)) {
   const auto &rows = system.cell.rows();
   head_ = std::to_string(system.n_atoms()) + "\nLattice=\"" + vector_text(rows[0]) + ' ' +
           vector_text(rows[1]) + ' ' + vector_text(rows[2]) + "\" Origin=\"" +
@@ -43,23 +53,17 @@ ExtxyzWriter ExtxyzWriter::resume(const std::string &path, const System &system,
 }
 
 std::int64_t ExtxyzWriter::append(const FrameInfo &info, const Positions &mobile) {
-  check_size(system_, mobile);
   const bool failed = info.status == Status::FAILED;
-  std::string text = head_;
-  text += " candidate=" + std::to_string(info.candidate);
-  text += " evaluation=" + std::to_string(info.evaluation);
-  text += " stage=" + std::to_string(info.stage);
-  text += " temperature=" + short_text(info.temperature, TEMPERATURE_DIGITS);
-  text += " energy=" + exact_text(failed ? std::numeric_limits<double>::quiet_NaN() : info.energy);
-  text += std::string(" status=") + to_string(info.status) + " pbc=\"" + pbc_ + "\"\n";
-  for (const std::int64_t i : order_) {
-    const Vec3 r = absolute_position(system_, mobile, i);
-    text += symbol(system_.atomic_numbers[i]);
-    for (const double x : r)
-      text += ' ' + fixed_text(x, POSITION_DECIMALS);
-    text += ' ' + std::to_string(system_.ids[i]) + (i < system_.n_template ? " 0\n" : " 1\n");
-  }
-  return file_.append(text);
+  frame_ = head_;
+  frame_ += " candidate=" + std::to_string(info.candidate);
+  frame_ += " evaluation=" + std::to_string(info.evaluation);
+  frame_ += " stage=" + std::to_string(info.stage);
+  frame_ += " temperature=" + short_text(info.temperature, TEMPERATURE_DIGITS);
+  frame_ +=
+      " energy=" + exact_text(failed ? std::numeric_limits<double>::quiet_NaN() : info.energy);
+  frame_ += std::string(" status=") + to_string(info.status) + " pbc=\"" + pbc_ + "\"\n";
+  atoms_.append(frame_, mobile);
+  return file_.append(frame_);
 }
 
 }  // namespace godiff

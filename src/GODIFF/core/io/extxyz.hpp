@@ -3,10 +3,10 @@
 
 #include <cstdint>
 #include <string>
-#include <vector>
 
 #include "core/geometry/system.hpp"
 #include "core/io/append_file.hpp"
+#include "core/io/atom_table.hpp"
 #include "core/search/archive.hpp"
 
 namespace godiff {
@@ -46,10 +46,10 @@ private:
   ExtxyzWriter(AppendFile file, const System &system);
 
   AppendFile file_;
-  System system_;
-  std::vector<std::int64_t> order_;  // atom indices by ID
-  std::string head_;                 // the part of a frame that never changes
+  AtomTable atoms_;
+  std::string head_;  // the part of the first lines that never changes
   std::string pbc_;
+  std::string frame_;  // kept for its memory
 };
 
 }  // namespace godiff

@@ -141,14 +141,25 @@ std::pair<TensorHeader, std::string_view> split(std::string_view bytes) {
 
 }  // namespace
 
-void SafeTensors::put(const std::string &name, const at::Tensor &tensor) {
+void SafeTensors::check_storable(const std::string &name, const at::Tensor &tensor) {
   if (name == "__metadata__")
     throw Error("a tensor cannot have the name __metadata__");
   if (!tensor.defined() || tensor.layout() != at::kStrided || !element_type(tensor.scalar_type()))
     throw Error("tensor '" + name + "' cannot be stored: use a dense tensor of float, int or bool");
+}
+
+void SafeTensors::put(const std::string &name, const at::Tensor &tensor) {
+  check_storable(name, tensor);
   at::Tensor copy = at::empty(tensor.sizes(), at::TensorOptions(tensor.scalar_type()));
   copy.copy_(tensor.detach());
   tensors_[name] = copy;
+}
+
+void SafeTensors::adopt(const std::string &name, const at::Tensor &tensor) {
+  check_storable(name, tensor);
+  if (!tensor.is_contiguous() || !tensor.device().is_cpu() || tensor.requires_grad())
+    throw Error("tensor '" + name + "' must be copied to be stored");
+  tensors_[name] = tensor;
 }
 
 void SafeTensors::put_metadata(const std::string &key, const std::string &value) {
@@ -176,10 +187,10 @@ const std::string &SafeTensors::metadata(const std::string &key) const {
   return found->second;
 }
 
-std::string SafeTensors::to_bytes() const {
-  nlohmann::ordered_json header = nlohmann::ordered_json::object();
+std::vector<std::string_view> SafeTensors::pieces(std::string &header) const {
+  nlohmann::ordered_json entries = nlohmann::ordered_json::object();
   if (!metadata_.empty())
-    header["__metadata__"] = metadata_;
+    entries["__metadata__"] = metadata_;
   std::vector<const at::Tensor *> order;
   std::uint64_t position = 0;
   for (const auto &type : ELEMENT_TYPES)
@@ -188,14 +199,14 @@ std::string SafeTensors::to_bytes() const {
         continue;
       const std::uint64_t begin = position;
       position += entry.second.nbytes();
-      header[entry.first] = {{"dtype", type.name},
-                             {"shape", entry.second.sizes().vec()},
-                             {"data_offsets", {begin, position}}};
+      entries[entry.first] = {{"dtype", type.name},
+                              {"shape", entry.second.sizes().vec()},
+                              {"data_offsets", {begin, position}}};
       order.push_back(&entry.second);
     }
   std::string text;
   try {
-    text = header.dump();
+    text = entries.dump();
   } catch (const nlohmann::json::exception &) {
     throw Error(what_ + " cannot be written: a name or a metadata entry is not UTF-8 text");
   }
@@ -203,13 +214,24 @@ std::string SafeTensors::to_bytes() const {
   text.resize((text.size() + LENGTH_BYTES - 1) / LENGTH_BYTES * LENGTH_BYTES, ' ');
 
   const std::uint64_t length = text.size();
-  std::string bytes;
-  bytes.reserve(LENGTH_BYTES + text.size() + position);
-  bytes.append(reinterpret_cast<const char *>(&length), LENGTH_BYTES);
-  bytes += text;
+  header.assign(reinterpret_cast<const char *>(&length), LENGTH_BYTES);
+  header += text;
+  std::vector<std::string_view> pieces{header};
   for (const at::Tensor *tensor : order)
     if (tensor->nbytes() > 0)
-      bytes.append(static_cast<const char *>(tensor->const_data_ptr()), tensor->nbytes());
+      pieces.emplace_back(static_cast<const char *>(tensor->const_data_ptr()), tensor->nbytes());
+  return pieces;
+}
+
+std::string SafeTensors::to_bytes() const {
+  std::string header, bytes;
+  const std::vector<std::string_view> parts = pieces(header);
+  std::size_t size = 0;
+  for (const std::string_view part : parts)
+    size += part.size();
+  bytes.reserve(size);
+  for (const std::string_view part : parts)
+    bytes += part;
   return bytes;
 }
 
@@ -233,7 +255,8 @@ SafeTensors SafeTensors::from_bytes(std::string_view bytes, const std::string &w
 }
 
 void SafeTensors::write(const std::string &path) const {
-  write_atomically(path, to_bytes());
+  std::string header;
+  write_atomically(path, pieces(header));
 }
 
 SafeTensors SafeTensors::read(const std::string &path) {

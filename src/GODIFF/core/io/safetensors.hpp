@@ -20,6 +20,9 @@ public:
   /// Stores a copy of `tensor` (any device and strides), replacing one of the same name.
   /// Throws godiff::Error for an element type the format does not know and the name __metadata__.
   void put(const std::string &name, const at::Tensor &tensor);
+  /// Stores `tensor` itself, without a copy: it is contiguous, on the CPU, and nobody changes it
+  /// afterwards. Throws godiff::Error as put() does, and for any other layout.
+  void adopt(const std::string &name, const at::Tensor &tensor);
   /// Stores one metadata entry (UTF-8), replacing one of the same key.
   void put_metadata(const std::string &key, const std::string &value);
 
@@ -36,6 +39,9 @@ public:
   /// The bytes of the file: the same content always gives the same bytes.
   /// Throws godiff::Error when a name or a metadata entry is not UTF-8.
   std::string to_bytes() const;
+  /// The same bytes in pieces, one behind the other, without a copy of the tensors. They are valid
+  /// as long as `header`, which the first of them is in, and this object are unchanged.
+  std::vector<std::string_view> pieces(std::string &header) const;
   /// Reads the bytes of a file; `what` names it in messages.
   /// Throws godiff::Error "WHAT is not a checkpoint: REASON" unless every rule of the format holds.
   static SafeTensors from_bytes(std::string_view bytes, const std::string &what);
@@ -46,6 +52,8 @@ public:
   static SafeTensors read(const std::string &path);
 
 private:
+  static void check_storable(const std::string &name, const at::Tensor &tensor);
+
   std::map<std::string, at::Tensor> tensors_;
   std::map<std::string, std::string> metadata_;
   std::string what_ = "the checkpoint";
