@@ -26,6 +26,7 @@ using godiff::StageSummary;
 using godiff::Status;
 using godiff::System;
 using godiff_test::evaluate_one;
+using godiff_test::make_system;
 using godiff_test::message_of;
 using godiff_test::Potential;
 using godiff_test::run;
@@ -284,6 +285,61 @@ TEST(Search, DuplicatesStayOutOfTheBuffer) {
   one.ids.pop_back();
   one.types.pop_back();
   EXPECT_TRUE(contains(message_of<Error>([&] { Search(one, s); }), "unique"));
+}
+
+TEST(Search, DuplicatesAreThoseOfComparingAllStructures) {
+  // Four atoms and a wide tolerance: classes that are no duplicates of each other can both be
+  // duplicates of a third.
+  const System system =
+      make_system({{{9, 0, 0}, {2, 8.5, 0}, {0, 0, 14}}}, {true, true, false},
+                  {3, 3, 2, 5.5, 3, 2, 4.2, 5.2, 2}, {78, 78, 29}, {78, 78, 78, 78}, 3, 8);
+  Settings s = toy_settings();
+  s.sample = godiff::SampleKind::PRIOR;
+  s.stages = 2;
+  s.samples = 40;
+  s.unique_tolerance = 0.4;
+  s.buffer = 100;
+  Search search(system, s);
+  run(search);
+  std::vector<const Record *> order;
+  for (const Record &r : search.archive().records())
+    order.push_back(&r);
+  std::stable_sort(order.begin(), order.end(),
+                   [](const Record *a, const Record *b) { return a->energy < b->energy; });
+  std::vector<godiff::Fingerprint> kept;
+  std::set<int> classes;
+  for (const Record *r : order) {
+    const godiff::Fingerprint f = godiff::fingerprint(system, r->positions);
+    classes.insert(r->structure_class);
+    if (std::none_of(kept.begin(), kept.end(), [&](const godiff::Fingerprint &other) {
+          return godiff::fingerprint_distance(f, other) <= s.unique_tolerance;
+        }))
+      kept.push_back(f);
+  }
+  EXPECT_GT(kept.size(), 2u);
+  EXPECT_LT(kept.size(), classes.size());
+  EXPECT_EQ(search.stages()[1].buffer, static_cast<std::int64_t>(kept.size()));
+}
+
+TEST(Search, BestDistinctStructuresInOrder) {
+  Settings s = toy_settings();
+  s.stages = 1;
+  s.samples = 12;
+  Search search(toy_system(), s);
+  search.set_reference(0.0);
+  // All further apart than 0.05 eV or equal: of equals of one class the first counts.
+  run(search, scripted({-1, -2, -2, -5, -1, -5, -3, -3, -4, -2, -4, -1}));
+  const Archive &archive = search.archive();
+  std::vector<std::int64_t> expected;
+  for (double energy = -5; energy < 0; ++energy) {
+    std::set<int> classes;
+    for (std::int64_t i = 0; i < 12; ++i)
+      if (archive[i].energy == energy && classes.insert(archive[i].structure_class).second)
+        expected.push_back(i);
+  }
+  EXPECT_EQ(search.best_distinct(100), expected);
+  expected.resize(3);
+  EXPECT_EQ(search.best_distinct(3), expected);
 }
 
 TEST(Search, BestDistinctStructures) {

@@ -24,6 +24,8 @@ void Archive::append(Record record) {
   ++counts_[static_cast<int>(record.status)];
   if (record.status == Status::OK && record.energy < best_energy())
     best_ = index;
+  bytes_ += static_cast<std::int64_t>(sizeof(Record) + record.positions.size() * sizeof(double) +
+                                      record.forces.size() * sizeof(float));
   records_.push_back(std::move(record));
 }
 

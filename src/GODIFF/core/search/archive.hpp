@@ -49,11 +49,14 @@ public:
   double best_energy() const;
   /// Number of records with this status.
   std::int64_t count(Status status) const;
+  /// Memory that the records take, about (bytes).
+  std::int64_t bytes() const { return bytes_; }
 
 private:
   std::vector<Record> records_;
   std::int64_t best_ = -1;
   std::int64_t counts_[4] = {0, 0, 0, 0};
+  std::int64_t bytes_ = 0;
 };
 
 }  // namespace godiff

@@ -111,10 +111,19 @@ void RunFiles::write_best(const Search &search) const {
     write_best_dump(options_.prefix + ".best", system_, structures, options_.triclinic);
 }
 
-void RunFiles::write_checkpoint(const Search &search) const {
+void RunFiles::write_checkpoint(const Search &search) {
   SafeTensors state = search.save();
   save(state);
   state.write(options_.prefix + ".ckpt");
+  in_checkpoint_ = search.archive().bytes();
+}
+
+bool RunFiles::update_checkpoint(const Search &search) {
+  const std::int64_t bytes = search.archive().bytes();
+  if (bytes > options_.small_archive && bytes < in_checkpoint_ + in_checkpoint_ / 8)
+    return false;
+  write_checkpoint(search);
+  return true;
 }
 
 void RunFiles::save(SafeTensors &state) const {

@@ -15,10 +15,12 @@ namespace godiff {
 
 /// Name, choices and units of the files of one run.
 struct RunFileOptions {
-  std::string prefix;             ///< PREFIX.csv, PREFIX.xyz, PREFIX.best, PREFIX.ckpt
-  int best = 10;                  ///< structures in PREFIX.best
-  bool dump_all = true;           ///< write PREFIX.xyz
-  bool triclinic = false;         ///< the LAMMPS box is of the triclinic kind
+  std::string prefix;      ///< PREFIX.csv, PREFIX.xyz, PREFIX.best, PREFIX.ckpt
+  int best = 10;           ///< structures in PREFIX.best
+  bool dump_all = true;    ///< write PREFIX.xyz
+  bool triclinic = false;  ///< the LAMMPS box is of the triclinic kind
+  /// Up to this size of the archive (bytes) update_checkpoint() always writes.
+  std::int64_t small_archive = 16 << 20;
   double energy_unit = 1.0;       ///< eV per energy unit of the run
   double temperature_unit = 1.0;  ///< kT in eV per temperature unit of the run
 };
@@ -44,8 +46,12 @@ public:
   void record(Search &search);
   /// Replaces PREFIX.best; does nothing as long as no structure has status ok.
   void write_best(const Search &search) const;
-  /// Replaces PREFIX.ckpt.
-  void write_checkpoint(const Search &search) const;
+  /// Replaces PREFIX.ckpt, which holds all structures so far.
+  void write_checkpoint(const Search &search);
+  /// The same after a stage, unless the archive is large and has grown by less than an eighth since
+  /// the last time: then the bytes written in a whole search are a fixed multiple of those of its
+  /// archive, however short the stages are. Returns whether it was written.
+  bool update_checkpoint(const Search &search);
   /// Adds the places where the files end now, for resume().
   void save(SafeTensors &state) const;
   /// Waits until all candidates are on the disk.
@@ -62,6 +68,7 @@ private:
   System system_;
   std::optional<CsvLog> csv_;
   std::optional<ExtxyzWriter> xyz_;
+  std::int64_t in_checkpoint_ = 0;  // bytes of the archive when it was last written
 };
 
 /// The template of a saved search, exactly as it was [3*n_template], Angstrom from the corner.

@@ -211,17 +211,21 @@ std::int64_t Search::edges_of_template() const {
 
 std::vector<std::int64_t> Search::best_distinct(int count) const {
   const Archive &archive = state_->archive;
-  std::vector<std::int64_t> order;
+  // A heap with the lowest energy on top, of equals the first: only few of many are ever taken.
+  std::vector<std::int64_t> heap;
   for (std::size_t i = 0; i < archive.size(); ++i)
     if (archive[i].status == Status::OK)
-      order.push_back(static_cast<std::int64_t>(i));
-  std::stable_sort(order.begin(), order.end(), [&](std::int64_t a, std::int64_t b) {
-    return archive[a].energy < archive[b].energy;
-  });
+      heap.push_back(static_cast<std::int64_t>(i));
+  const auto later = [&](std::int64_t a, std::int64_t b) {
+    const double difference = archive[a].energy - archive[b].energy;
+    return difference > 0.0 || (difference == 0.0 && a > b);
+  };
+  std::make_heap(heap.begin(), heap.end(), later);
   std::vector<std::int64_t> best;
-  for (std::int64_t i : order) {
-    if (static_cast<int>(best.size()) >= count)
-      break;
+  while (!heap.empty() && static_cast<int>(best.size()) < count) {
+    std::pop_heap(heap.begin(), heap.end(), later);
+    const std::int64_t i = heap.back();
+    heap.pop_back();
     const bool seen = std::any_of(best.begin(), best.end(), [&](std::int64_t b) {
       return archive[b].structure_class == archive[i].structure_class &&
              std::abs(archive[b].energy - archive[i].energy) < SAME_ENERGY;

@@ -24,6 +24,18 @@ at::Tensor doubles(const std::vector<double> &values) {
   return at::tensor(values, at::kDouble);
 }
 
+// The rows one behind the other.
+at::Tensor joined(const std::vector<std::vector<double>> &rows) {
+  std::size_t size = 0;
+  for (const std::vector<double> &row : rows)
+    size += row.size();
+  at::Tensor t = at::empty({static_cast<std::int64_t>(size)}, at::kDouble);
+  double *p = t.data_ptr<double>();
+  for (const std::vector<double> &row : rows)
+    p = std::copy(row.begin(), row.end(), p);
+  return t;
+}
+
 std::vector<double> doubles(const SafeTensors &file, const std::string &name) {
   const at::Tensor t = file.get(name);
   if (t.scalar_type() != at::kDouble || t.dim() != 1)
@@ -231,11 +243,11 @@ void put_archive(SafeTensors &file, const Archive &archive, std::int64_t n_mobil
     std::copy(r.forces.begin(), r.forces.end(), f);  // none for failed structures: zero
     f += n_force;
   }
-  file.put("archive.integers", integers);
-  file.put("archive.numbers", numbers);
-  file.put("archive.positions", positions);
+  file.adopt("archive.integers", integers);
+  file.adopt("archive.numbers", numbers);
+  file.adopt("archive.positions", positions);
   if (n_force > 0)
-    file.put("archive.forces", forces);
+    file.adopt("archive.forces", forces);
 }
 
 // A matrix of the archive with the expected width; the number of rows must agree with `rows` (< 0:
@@ -313,19 +325,15 @@ SafeTensors Search::save() const {
   }
   const std::int64_t n_force = s.settings.guided() ? 3 * s.system.n_atoms() : 0;
   put_archive(file, s.archive, s.system.n_mobile, n_force);
-  std::vector<double> classes, stages, queue;
-  for (const auto &c : s.classes.representatives())
-    classes.insert(classes.end(), c.begin(), c.end());
+  std::vector<double> stages;
   for (const StageSummary &stage : s.finished) {
     const std::vector<double> row = pack(stage);
     stages.insert(stages.end(), row.begin(), row.end());
   }
-  for (const Positions &x : s.queue)
-    queue.insert(queue.end(), x.begin(), x.end());
-  file.put("search.classes", doubles(classes));
+  file.adopt("search.classes", joined(s.classes.representatives()));
   file.put("search.stages", doubles(stages));
   file.put("search.current", doubles(pack(s.current)));
-  file.put("search.queue", doubles(queue));
+  file.adopt("search.queue", joined(s.queue));
   file.put(TEMPLATE, doubles(s.system.template_positions));
   file.put("search.relaxation", doubles(s.relaxing ? s.relaxation.state() : std::vector<double>{}));
   const Totals &t = s.totals;

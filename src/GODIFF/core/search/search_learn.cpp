@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <utility>
 
 #include <ATen/Functions.h>
 #include <ATen/core/grad_mode.h>
@@ -81,7 +82,7 @@ bool Search::State::sample(const Progress &progress) {
   const int stage = current.stage;
   StageSummary summary;
   summary.stage = stage;
-  summary.kT = temperature(stage);
+  summary.kT = current.kT;
   summary.best = archive.best_energy();
 
   const std::int64_t calls_before = sampler.network_calls();
@@ -163,9 +164,13 @@ std::vector<std::int64_t> Search::State::select(int stage, double kT, std::vecto
     });
     ClassRegistry seen(settings.unique_tolerance);
     std::vector<std::int64_t> kept;
+    std::vector<char> met(static_cast<std::size_t>(classes.size()), 0);
     for (std::int64_t i : order) {
+      const int c = archive[i].structure_class;
+      if (std::exchange(met[c], 1))
+        continue;  // a lower one of its class has been kept or was itself a duplicate
       const int before = seen.size();
-      seen.classify(classes.representatives()[archive[i].structure_class]);
+      seen.classify(classes.representatives()[c]);
       if (seen.size() > before)
         kept.push_back(i);
     }
