@@ -2,10 +2,12 @@
 // The fix in the run loop: candidate -> atoms -> energy -> search.
 #include "fix_godiff_impl.hpp"
 
+#include <algorithm>
 #include <climits>
 #include <cmath>
 #include <cstdint>
 #include <cstring>
+#include <string_view>
 
 #include "atom.h"
 #include "citeme.h"
@@ -72,6 +74,10 @@ FixGODiff::FixGODiff(LAMMPS *lmp, int narg, char **arg) :
     error->all(FLERR, "Fix godiff needs atom IDs: use atom_modify id yes");
   impl->units = GODiff::find_units(lmp);
   GODiff::parse(lmp, narg, arg, impl->units, impl->settings, impl->options);
+  if (impl->settings.train && impl->settings.sample == godiff::SampleKind::PRIOR && comm->me == 0)
+    error->warning(FLERR,
+                   "Fix godiff: with sample prior no candidate comes from the network, which "
+                   "mode search trains all the same: add mode sample, or use sample em");
   const bigint mobile = group->count(igroup);
   if (mobile == 0)
     error->all(FLERR, 1, "Fix godiff: there is no atom in group {}", arg[1]);
@@ -151,21 +157,25 @@ void FixGODiff::initial_integrate(int /*vflag*/) {
   if (!impl->running)
     start_run();  // "pre no": no setup
   impl->active = false;
-  int state[3] = {0, 0, 0};  // a structure waits for its energy, forces needed, out of time
+  // A structure waits for its energy, forces needed, out of time, outputs have changed.
+  int state[4] = {0, 0, 0, 0};
   if (impl->stopped)
     return;
   if (!impl->referenced)
     set_reference();
   GODiff::on_root(lmp, [&] {
+    state[3] = impl->search->work_due();
     state[2] = !work("before the next candidate");
     state[0] = state[2] == 0 && impl->search->has_request();
     if (state[0])
       impl->set_mobile(impl->search->request());
     state[1] = static_cast<int>(impl->search->forces_needed());
-    update_outputs();
+    if (state[3])
+      update_outputs();
   });
-  MPI_Bcast(state, 3, MPI_INT, 0, world);
-  share_outputs();
+  MPI_Bcast(state, 4, MPI_INT, 0, world);
+  if (state[3])
+    share_outputs();
   impl->out_of_time = state[2] != 0;
   if (!state[0]) {
     stop_run();  // this step changes nothing
@@ -213,7 +223,7 @@ bool FixGODiff::work(const char *when) {
   }
   print_stages();
   if (impl->search->learned_stages() != impl->saved_stages) {
-    impl->files->write_checkpoint(*impl->search);
+    impl->files->update_checkpoint(*impl->search);
     impl->saved_stages = impl->search->learned_stages();
   }
   if (!done)
@@ -251,8 +261,9 @@ void FixGODiff::hand_out() {
   const std::size_t begin = 3 * static_cast<std::size_t>(impl->n_template());
   MPI_Bcast(impl->positions.data() + begin, static_cast<int>(impl->positions.size() - begin),
             MPI_DOUBLE, 0, world);
-  MPI_Bcast(impl->images.data() + impl->n_template(), impl->n_atoms() - impl->n_template(),
-            MPI_LMP_IMAGEINT, 0, world);
+  const imageint zero = (static_cast<imageint>(IMGMAX) << IMG2BITS) |
+                        (static_cast<imageint>(IMGMAX) << IMGBITS) | IMGMAX;
+  std::fill(impl->images.begin() + impl->n_template(), impl->images.end(), zero);
 }
 
 /* ---------------------------------------------------------------------- */
@@ -381,15 +392,20 @@ void FixGODiff::write_restart(FILE *fp) {
     return;
   std::string failure;
   try {
-    std::string bytes = impl->saved;  // read but not used yet, or nothing
+    // Read but not used yet, or nothing.
+    std::vector<std::string_view> pieces{impl->saved};
+    std::string header;
+    godiff::SafeTensors state;
     if (impl->search) {
       impl->files->sync();
-      godiff::SafeTensors state = impl->search->save();
+      state = impl->search->save();
       impl->files->save(state);
       state.put_metadata("run.seconds", std::to_string(impl->seconds));
-      bytes = state.to_bytes();
+      pieces = state.pieces(header);
     }
-    const std::uint64_t length = bytes.size();
+    std::uint64_t length = 0;
+    for (const std::string_view piece : pieces)
+      length += piece.size();
     if (length > INT_MAX - sizeof(MAGIC) - sizeof(length))
       throw godiff::Error("the state of the search has more than 2 GB, which a restart file cannot "
                           "hold");
@@ -397,7 +413,8 @@ void FixGODiff::write_restart(FILE *fp) {
     fwrite(&size, sizeof(int), 1, fp);
     fwrite(MAGIC, 1, sizeof(MAGIC), fp);
     fwrite(&length, sizeof(length), 1, fp);
-    fwrite(bytes.data(), 1, bytes.size(), fp);
+    for (const std::string_view piece : pieces)
+      fwrite(piece.data(), 1, piece.size(), fp);
   } catch (...) {
     failure = GODiff::caught_message();
   }
@@ -419,8 +436,6 @@ void FixGODiff::restart(char *buf) {
 double FixGODiff::memory_usage() {
   double bytes = 3.0 * atom->nmax * sizeof(double) + impl->positions.size() * sizeof(double);
   if (impl->search)
-    bytes += static_cast<double>(impl->search->archive().size()) *
-             (3.0 * static_cast<double>(impl->system.n_mobile) * sizeof(double) +
-              sizeof(godiff::Record));
+    bytes += static_cast<double>(impl->search->archive().bytes());
   return bytes;
 }

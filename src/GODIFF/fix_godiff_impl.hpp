@@ -56,7 +56,7 @@ struct FixGODiff::Impl {
   std::vector<double> raw_forces;  // [3*n_atoms] eV/Angstrom
   double energy = 0.0;             // of the structure in the atoms, units of the run
   int printed = 0;                 // stages whose line has been printed
-  int saved_stages = -1;           // learned stages in PREFIX.ckpt
+  int saved_stages = -1;           // learned stages that PREFIX.ckpt has been updated for
   bool summarised = false;
   double seconds = 0.0;  // of all runs before the present one
   double run_start = 0.0;

@@ -24,9 +24,6 @@ void FixGODiff::Impl::set_mobile(const godiff::Positions &mobile) {
   double *x = &positions[3 * system.n_template];
   for (std::size_t i = 0; i < mobile.size(); ++i)
     x[i] = mobile[i] + system.origin[i % 3];
-  const imageint zero = (static_cast<imageint>(IMGMAX) << IMG2BITS) |
-                        (static_cast<imageint>(IMGMAX) << IMGBITS) | IMGMAX;
-  std::fill(images.begin() + system.n_template, images.end(), zero);
 }
 
 /* ----------------------------------------------------------------------

@@ -118,28 +118,34 @@ void FixGODiff::update_outputs() {
                                            s.seconds_evaluating};
     std::copy_n(columns, Impl::COLUMNS, a);
   };
-  for (const godiff::StageSummary &s : stages)
-    row(s);
+  // A row changes until the stage after it has begun.
+  const std::size_t last = stages.size();
+  for (std::size_t k = impl->array_shared && last > 2 ? last - 2 : 0; k < last; ++k)
+    row(stages[k]);
   if (!search.finished())
     row(search.current_stage());
 }
 
 void FixGODiff::share_outputs() {
-  double numbers[Impl::VECTOR + 2];
-  numbers[0] = impl->best;
-  numbers[1] = impl->finished ? 1.0 : 0.0;
+  if (!impl->array_shared)
+    MPI_Bcast(impl->array.data(), static_cast<int>(impl->array.size()), MPI_DOUBLE, 0, world);
+  impl->array_shared = true;
+
+  // In one message: only the rows of the present stage and its neighbors change.
+  constexpr int ROWS = 3, TABLE = 2 + Impl::VECTOR;
+  double numbers[TABLE + ROWS * Impl::COLUMNS] = {impl->best, impl->finished ? 1.0 : 0.0};
   std::copy_n(impl->vector, Impl::VECTOR, numbers + 2);
-  MPI_Bcast(numbers, Impl::VECTOR + 2, MPI_DOUBLE, 0, world);
+  const auto rows = [&](const auto &copy) {
+    const int first = std::max(0, static_cast<int>(numbers[2]) - 2);
+    const int count = std::min(ROWS, size_array_rows - first);
+    copy(&impl->array[static_cast<std::size_t>(first) * Impl::COLUMNS], count * Impl::COLUMNS);
+  };
+  rows([&](const double *row, int count) { std::copy_n(row, count, numbers + TABLE); });
+  MPI_Bcast(numbers, TABLE + ROWS * Impl::COLUMNS, MPI_DOUBLE, 0, world);
   impl->best = numbers[0];
   impl->finished = numbers[1] != 0.0;
   std::copy_n(numbers + 2, Impl::VECTOR, impl->vector);
-  // Only the rows of the present stage and the one before it change.
-  const int rows = size_array_rows, stage = static_cast<int>(impl->vector[0]) - 1;
-  const int first = impl->array_shared ? std::max(0, stage - 1) : 0;
-  const int last = impl->array_shared ? std::min(rows - 1, stage + 1) : rows - 1;
-  MPI_Bcast(&impl->array[static_cast<std::size_t>(first) * Impl::COLUMNS],
-            (last - first + 1) * Impl::COLUMNS, MPI_DOUBLE, 0, world);
-  impl->array_shared = true;
+  rows([&](double *row, int count) { std::copy_n(numbers + TABLE, count, row); });
 }
 
 double FixGODiff::compute_scalar() {

@@ -324,7 +324,7 @@ void FixGODiff::begin() {
   MPI_Bcast(impl->positions.data(), static_cast<int>(impl->positions.size()), MPI_DOUBLE, 0, world);
   MPI_Bcast(impl->images.data(), static_cast<int>(impl->images.size()), MPI_LMP_IMAGEINT, 0, world);
   impl->begun = true;
-  impl->saved.clear();
+  impl->saved = std::string();  // gives the memory back
 }
 
 /* ----------------------------------------------------------------------

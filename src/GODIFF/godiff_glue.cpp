@@ -53,7 +53,8 @@ std::string caught_message() {
 
 void patient_bcast(void *data, int count, MPI_Datatype type, MPI_Comm comm) {
   constexpr double EAGER = 2e-4;  // seconds of polling, enough for the work of a normal step
-  constexpr int NAP = 1000;       // microseconds
+  // Naps (microseconds) in proportion to the time waited: none is the cause of a long delay.
+  constexpr double NAP_MIN = 20.0, NAP_MAX = 1000.0, SHARE = 0.1;
   MPI_Request request;
   MPI_Ibcast(data, count, type, 0, comm, &request);
   const double start = MPI_Wtime();
@@ -62,8 +63,9 @@ void patient_bcast(void *data, int count, MPI_Datatype type, MPI_Comm comm) {
     MPI_Test(&request, &done, MPI_STATUS_IGNORE);
     if (done)
       return;
-    if (MPI_Wtime() - start > EAGER)
-      platform::usleep(NAP);
+    const double waited = MPI_Wtime() - start;
+    if (waited > EAGER)
+      platform::usleep(static_cast<int>(std::clamp(SHARE * 1e6 * waited, NAP_MIN, NAP_MAX)));
   }
 }
 

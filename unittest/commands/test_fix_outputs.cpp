@@ -112,6 +112,31 @@ TEST(Outputs, ArrayHasARowPerStage) {
   EXPECT_EQ(stage, 2) << run.output;
 }
 
+TEST(Outputs, RowsOfEarlierStagesStay) {
+  SmallSearch search;
+  search.stages = 5;
+  search.samples = 2;
+  search.commands = "run 3\nrun 7\nvariable k loop 5\nlabel again\n"
+                    "print \"ROW $(f_s[v_k][1]) $(f_s[v_k][3]) $(f_s[v_k][9]:%.12g) "
+                    "$(f_s[v_k][13]) $(f_s[v_k][14])\"\nnext k\njump SELF again\n";
+  const RunResult run = search.run();
+  ASSERT_TRUE(run.ok()) << run.output;
+  const auto energies = csv_of(run).numbers("energy");
+  int stage = 0;
+  for (const auto &line : lines_of(run.output)) {
+    double v[5];
+    if (std::sscanf(line.c_str(), "ROW %lf %lf %lf %lf %lf", v, v + 1, v + 2, v + 3, v + 4) != 5)
+      continue;
+    EXPECT_EQ(v[0], stage + 1);
+    EXPECT_EQ(v[1], 2.0);
+    EXPECT_NEAR(v[2], std::min(energies[2 * stage], energies[2 * stage + 1]), 1e-9);
+    EXPECT_EQ(v[3], std::min(4.0, 2.0 * (stage + 1)));  // buffer of 4
+    EXPECT_GT(v[4], 0.0);
+    ++stage;
+  }
+  EXPECT_EQ(stage, 5) << run.output;
+}
+
 TEST(Outputs, AverageVariableAndHalt) {
   SmallSearch search;
   search.stages = 3;

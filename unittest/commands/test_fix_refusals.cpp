@@ -275,6 +275,20 @@ TEST(Warned, WindowWithLittleRoom) {
   EXPECT_TRUE(has_warning(run, "% of the confinement window z 0 to 2 is 1.62 away")) << run.output;
 }
 
+TEST(Warned, TrainingThatNobodySamplesFrom) {
+  SmallSearch search;
+  const std::string warning = "with sample prior no candidate comes from the network, which mode "
+                              "search trains all the same: add mode sample, or use sample em";
+  search.words = "sample prior";
+  const RunResult trained = search.run();
+  EXPECT_TRUE(trained.ok()) << trained.output;
+  EXPECT_TRUE(has_warning(trained, warning)) << trained.output;
+  for (const char *words : {"sample prior mode sample", "mode sample", ""}) {
+    search.words = words;
+    EXPECT_FALSE(has_warning(search.run(), warning)) << words;
+  }
+}
+
 TEST(Warned, ForcesChangedBeforeTheyAreLearned) {
   SmallSearch search;
   search.before = "fix freeze template setforce 0.0 0.0 0.0\n";
