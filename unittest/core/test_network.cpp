@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// Symmetries of the reference network (method section 24.5), and the weights of the network. Values
-// and gradients are compared elsewhere: the reference network with an independent implementation,
-// the fast network with the reference.
+// Symmetries of the network (method section 24.5), and its weights. Values and gradients are compared
+// with the reference network elsewhere.
 #include "core/network/score_network.hpp"
 
 #include <algorithm>
@@ -9,10 +8,10 @@
 #include <numeric>
 
 #include <ATen/TensorOperators.h>
-#include <ATen/core/grad_mode.h>
 #include <gtest/gtest.h>
 
 #include "core/base/error.hpp"
+#include "core/network/score_engine.hpp"
 #include "reference/network.hpp"
 #include "systems.hpp"
 
@@ -38,9 +37,11 @@ NetworkSettings small_shape() {
   return n;
 }
 
-godiff::reference::ScoreNetwork random_network(const NetworkSettings &shape, at::ScalarType dtype) {
-  godiff::reference::ScoreNetwork network(shape, dtype);
-  godiff::reference::randomise(network.parameters(), 5);
+ScoreNetwork random_network(const NetworkSettings &shape, at::ScalarType dtype) {
+  godiff::reference::Parameters weights(shape, dtype);
+  godiff::reference::randomise(weights, 5);
+  ScoreNetwork network(shape, dtype);
+  network.parameters().copy_from(weights.flat());
   return network;
 }
 
@@ -49,15 +50,10 @@ struct Output {
   at::Tensor score, forces;
 };
 
-Output evaluate(const godiff::reference::ScoreNetwork &network, const System &system,
-                const at::Tensor &x, double t = 0.3) {
-  at::NoGradGuard no_grad;
-  const godiff::reference::GraphBuilder graphs(system, network.settings().cutoff, network.dtype());
-  const godiff::reference::BatchGraph graph = graphs.build(x);
-  const at::Tensor z = godiff::reference::atomic_numbers(system);
-  return {network.score(graph, z, at::full({x.size(0)}, t, at::kDouble)).to(at::kDouble),
-          network.settings().force_head ? network.forces(graph, z, false).to(at::kDouble)
-                                        : at::Tensor()};
+Output evaluate(ScoreNetwork &network, const System &system, const at::Tensor &x, double t = 0.3) {
+  godiff::ScoreEngine engine(system, network);
+  return {engine.score(x, at::full({x.size(0)}, t, at::kDouble)).to(at::kDouble),
+          network.settings().force_head ? engine.forces(x, false).to(at::kDouble) : at::Tensor()};
 }
 
 double largest(const at::Tensor &t) {
@@ -140,7 +136,7 @@ Matrix rotation(Vec3 axis, double angle) {
 }
 
 TEST(NetworkSymmetry, RotationsAndMirrorsOfCellAndAtoms) {
-  const auto network = random_network(small_shape(), at::kDouble);
+  ScoreNetwork network = random_network(small_shape(), at::kDouble);
   const System s = alloy();
   const at::Tensor x = one_structure(ALLOY_MOBILE);
   const Output before = evaluate(network, s, x);
@@ -155,7 +151,7 @@ TEST(NetworkSymmetry, RotationsAndMirrorsOfCellAndAtoms) {
 }
 
 TEST(NetworkSymmetry, QuarterTurnInASquareCell) {
-  const auto network = random_network(small_shape(), at::kDouble);
+  ScoreNetwork network = random_network(small_shape(), at::kDouble);
   // The template maps onto itself, the cell stays as it is: only the mobile atoms turn.
   System s = godiff_test::make_system({{{5.6, 0, 0}, {0, 5.6, 0}, {0, 0, 15}}}, {true, true, false},
                                       {0, 0, 0, 2.8, 2.8, 1.5}, {78, 29}, {8, 78}, 1, 9);
@@ -171,7 +167,7 @@ TEST(NetworkSymmetry, QuarterTurnInASquareCell) {
 }
 
 TEST(NetworkSymmetry, TranslationWithWrap) {
-  const auto network = random_network(small_shape(), at::kDouble);
+  ScoreNetwork network = random_network(small_shape(), at::kDouble);
   const System s = alloy();
   const Output before = evaluate(network, s, one_structure(ALLOY_MOBILE));
   for (const Vec3 &shift : {Vec3{1.7, -0.9, 0.0}, Vec3{-11.0, 7.3, 2.5}}) {
@@ -192,7 +188,7 @@ TEST(NetworkSymmetry, TranslationWithWrap) {
 
 // The template of S1 maps onto itself under b/2.
 TEST(NetworkSymmetry, HalfCellTranslationOfTheAdatom) {
-  const auto network = random_network(NetworkSettings(), at::kDouble);
+  ScoreNetwork network = random_network(NetworkSettings(), at::kDouble);
   const System s = stepped_pt();
   for (const Vec3 &r : {Vec3{2.68, 2.03, 6.42}, Vec3{4, 1, 7}, Vec3{1, 4, 9}}) {
     const Vec3 &b = s.cell.rows()[1];
@@ -205,7 +201,7 @@ TEST(NetworkSymmetry, HalfCellTranslationOfTheAdatom) {
 }
 
 TEST(NetworkSymmetry, PermutationOfAtoms) {
-  const auto network = random_network(small_shape(), at::kDouble);
+  ScoreNetwork network = random_network(small_shape(), at::kDouble);
   const System s = alloy();
   const Output before = evaluate(network, s, one_structure(ALLOY_MOBILE));
   const std::vector<std::int64_t> order{3, 5, 1, 0, 4, 2, 8, 6, 7};  // template, then mobile
@@ -224,7 +220,7 @@ TEST(NetworkSymmetry, PermutationOfAtoms) {
 }
 
 TEST(NetworkSymmetry, SupercellRepeatsTheScores) {
-  const auto network = random_network(small_shape(), at::kDouble);
+  ScoreNetwork network = random_network(small_shape(), at::kDouble);
   const System s = alloy();
   const Output before = evaluate(network, s, one_structure(ALLOY_MOBILE));
   System big = s;
@@ -261,7 +257,7 @@ TEST(NetworkSymmetry, SupercellRepeatsTheScores) {
 
 // f_c and its slope vanish at the cutoff, so an atom that enters changes the score by O(delta^2).
 TEST(NetworkSymmetry, ScoreIsContinuousAtTheCutoff) {
-  const auto network = random_network(small_shape(), at::kDouble);
+  ScoreNetwork network = random_network(small_shape(), at::kDouble);
   const System s = godiff_test::open_box(40, 3);
   const auto score = [&](double distance) {
     // Two atoms that see each other and a third that leaves the first.
@@ -283,7 +279,7 @@ TEST(NetworkSymmetry, ScoreIsContinuousAtTheCutoff) {
 }
 
 TEST(NetworkSymmetry, IsolatedAtomScoresZero) {
-  const auto network = random_network(small_shape(), at::kDouble);
+  ScoreNetwork network = random_network(small_shape(), at::kDouble);
   const System s = godiff_test::open_box(40, 3);
   const Output out = evaluate(network, s, one_structure({20, 20, 20, 21.5, 21, 20.7, 30, 20, 20}));
   EXPECT_EQ(largest(out.score[0][2]), 0.0);
@@ -295,7 +291,7 @@ TEST(NetworkSymmetry, IsolatedAtomScoresZero) {
 }
 
 TEST(NetworkSymmetry, CoincidentAtomsGiveFiniteScores) {
-  const auto network = random_network(small_shape(), at::kFloat);
+  ScoreNetwork network = random_network(small_shape(), at::kFloat);
   const System s = godiff_test::open_box(40, 3);
   for (double distance : {0.0, 1e-9, 1e-5, 1e-2}) {
     const at::Tensor score =
@@ -306,7 +302,7 @@ TEST(NetworkSymmetry, CoincidentAtomsGiveFiniteScores) {
 }
 
 TEST(Network, TimeMattersThroughTheFeaturesOnly) {
-  const auto network = random_network(small_shape(), at::kDouble);
+  ScoreNetwork network = random_network(small_shape(), at::kDouble);
   const System s = alloy();
   const at::Tensor x = one_structure(ALLOY_MOBILE);
   const at::Tensor a = evaluate(network, s, x, 0.2).score;

@@ -8,6 +8,7 @@
 
 #include "core/diffusion/truncated_normal.hpp"
 #include "core/search/trainer.hpp"
+#include "reference/network.hpp"
 #include "statistics.hpp"
 #include "systems.hpp"
 
@@ -204,8 +205,9 @@ TEST(Noiser, IrreducibleLossOfGaussianData) {
     const double error = 4.0 * expected * std::sqrt(2.0 / (3.0 * DRAWS));
     const std::int64_t n_atoms = 1;
     const auto loss = [&](ScoreScale scale, const at::Tensor &score) {
-      return godiff::score_loss(schedule, scale, score, noised.noise, t_all, weights, n_atoms)
-                 .item<double>() /
+      const godiff::LeastSquares l =
+          godiff::score_loss(schedule, scale, noised.noise, t_all, weights, n_atoms);
+      return godiff::reference::least_squares(score, l.offset, l.factor, l.weight).item<double>() /
              3.0;
     };
     EXPECT_NEAR(loss(ScoreScale::CONSISTENT, true_score), expected, error);

@@ -3,21 +3,24 @@
 
 #include <cmath>
 
-#include <ATen/core/grad_mode.h>
+#include <ATen/TensorOperators.h>
 #include <gtest/gtest.h>
 
 #include "core/diffusion/noiser.hpp"
 #include "core/diffusion/sampler.hpp"
+#include "core/network/score_engine.hpp"
+#include "core/network/score_network.hpp"
+#include "reference/network.hpp"
 #include "systems.hpp"
 
 namespace {
 
 using godiff::EpochPlan;
-using godiff::GraphBuilder;
 using godiff::Noised;
 using godiff::plan_epochs;
 using godiff::Purpose;
 using godiff::RandomStream;
+using godiff::ScoreEngine;
 using godiff::ScoreNetwork;
 using godiff::ScoreScale;
 using godiff::Settings;
@@ -63,15 +66,15 @@ at::Tensor forces_of(const at::Tensor &x) {
 struct Learner {
   System system = toy();
   Settings settings;
-  GraphBuilder graphs;
   ScoreNetwork network;
+  ScoreEngine engine;
   Trainer trainer;
 
   explicit Learner(const Settings &given = toy_settings()) :
       settings(with_head(given)),
-      graphs(system, settings.network.cutoff, settings.double_precision ? at::kDouble : at::kFloat),
-      network(settings.network, graphs.dtype()),
-      trainer(network, graphs, settings) {
+      network(settings.network, settings.double_precision ? at::kDouble : at::kFloat),
+      engine(system, network),
+      trainer(system, settings, network, engine) {
     network.initialise(settings.seed);
   }
   static Settings with_head(Settings s) {
@@ -82,18 +85,16 @@ struct Learner {
 
   // Loss over fresh noise that the training never saw.
   double score_loss(const at::Tensor &x) {
-    at::NoGradGuard no_grad;
     const std::int64_t repeats = 40;
     const at::Tensor many = x.repeat({repeats, 1, 1});
     const at::Tensor t = godiff::draw_times(999, Purpose::TRAINING_TIME, 0, 0, many.size(0));
     const godiff::Schedule schedule = godiff::make_schedule(settings);
     const Noised noised =
         godiff::add_noise(system, schedule, many, t, 999, Purpose::TRAINING_NOISE, 0, 0);
-    const at::Tensor score =
-        network.score(graphs.build(noised.positions), godiff::species_tensor(system), t);
-    return godiff::score_loss(schedule, settings.score_scale, score, noised.noise, t,
-                              at::ones({many.size(0)}, at::kDouble), system.n_atoms())
-        .item<double>();
+    const godiff::LeastSquares target =
+        godiff::score_loss(schedule, settings.score_scale, noised.noise, t,
+                           at::ones({many.size(0)}, at::kDouble), system.n_atoms());
+    return engine.score_loss(noised.positions, t, target).item<double>();
   }
 };
 
@@ -155,19 +156,11 @@ TEST(Trainer, LearnsForces) {
     Learner learner(s);
     const at::Tensor x = structures(16), f = forces_of(x);
     const auto loss = [&] {
-      at::NoGradGuard no_grad;
-      at::Tensor target = f;
-      if (mobile_only)
-        target = target.narrow(1, 3, 2);
-      return (learner.network.forces(learner.graphs.build(x),
-                                     godiff::species_tensor(learner.system), mobile_only) -
-              target)
-          .square()
-          .mean()
-          .item<double>();
+      const at::Tensor target = mobile_only ? f.narrow(1, 3, 2) : f;
+      return (learner.engine.forces(x, mobile_only) - target).square().mean().item<double>();
     };
     const double before = loss();
-    const at::Tensor head = learner.network.parameters()["score.0.mix.weight"].detach().clone();
+    const at::Tensor head = learner.network.parameters()["score.0.mix.weight"].clone();
     learner.trainer.train_forces(x, f, 0, {});
     EXPECT_LT(loss(), 0.5 * before);
     // The score head is left alone: not even the decay of AdamW touches it.
@@ -180,9 +173,7 @@ TEST(Trainer, LeavesTheForceHeadAlone) {
   Settings s = toy_settings();
   s.guide = 0.2;
   Learner learner(s);
-  const auto copy = [&](const char *name) {
-    return learner.network.parameters()[name].detach().clone();
-  };
+  const auto copy = [&](const char *name) { return learner.network.parameters()[name].clone(); };
   const at::Tensor head = copy("force.1.0.weight"), backbone = copy("painn.mixing.1.0.weight");
   learner.trainer.train_score(structures(8), std::vector<double>(8, 1.0), 0, {});
   EXPECT_TRUE(at::equal(copy("force.1.0.weight"), head));
@@ -225,7 +216,7 @@ TEST(Trainer, SameSeedSameBits) {
     Settings s = toy_settings();
     Learner learner(s);
     s.seed = seed;
-    Trainer trainer(learner.network, learner.graphs, s);
+    Trainer trainer(learner.system, s, learner.network, learner.engine);
     trainer.train_score(x, w, stage, {});
     return learner.weights().clone();
   };
@@ -308,10 +299,10 @@ TEST(Trainer, OptimiserLivesOnOnlyWhenAsked) {
 
 TEST(Trainer, DecayShrinksRowsOfAbsentElements) {
   Learner learner;
-  const at::Tensor before = learner.network.parameters()["painn.embedding.weight"].detach().clone();
+  const at::Tensor before = learner.network.parameters()["painn.embedding.weight"].clone();
   const TrainingReport report =
       learner.trainer.train_score(structures(8), std::vector<double>(8, 1.0), 0, {});
-  const at::Tensor after = learner.network.parameters()["painn.embedding.weight"].detach();
+  const at::Tensor after = learner.network.parameters()["painn.embedding.weight"];
   // Uranium is nowhere: p *= 1 - 0.01*lr at every step (float32).
   const double shrink = std::pow(1.0 - 0.01 * learner.settings.learning_rate, report.steps);
   EXPECT_LT((after[92] - shrink * before[92]).abs().max().item<double>(), 3e-6);

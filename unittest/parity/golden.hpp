@@ -10,11 +10,12 @@
 #include <vector>
 
 #include <ATen/ATen.h>
-#include <ATen/core/grad_mode.h>
 #include <nlohmann/json.hpp>
 
 #include "core/geometry/system.hpp"
 #include "core/io/safetensors.hpp"
+#include "core/network/parameters.hpp"
+#include "reference/parameters.hpp"
 
 namespace golden {
 
@@ -147,9 +148,16 @@ inline std::vector<std::string> tensor_names(int nblock) {
   return names;
 }
 
+inline void load_weights(godiff::Parameters &parameters, const at::Tensor &flat) {
+  parameters.copy_from(flat);
+}
+
+inline void load_weights(godiff::reference::Parameters &parameters, const at::Tensor &flat) {
+  parameters.flat().copy_(flat);
+}
+
 /// Fills a network with the weights of README.md, made from integer hashes.
 template <class Parameters> void set_weights(Parameters &parameters, int nblock = 4) {
-  at::NoGradGuard no_grad;
   const at::Tensor flat = at::zeros({parameters.size()}, at::kDouble);
   const std::vector<std::string> names = tensor_names(nblock);
   for (std::uint32_t k = 0; k < names.size(); ++k) {
@@ -176,7 +184,7 @@ template <class Parameters> void set_weights(Parameters &parameters, int nblock 
       w[e] = amplitude * (h / 2147483648.0 - 1.0);
     }
   }
-  parameters.flat().copy_(flat);
+  load_weights(parameters, flat);
 }
 
 /// The name of a floating type in messages.

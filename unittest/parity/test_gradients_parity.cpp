@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// Gradients of the reference network against SchNetPack with autograd, and against finite differences.
+// Gradients of the reference network and of the engine against SchNetPack with autograd, those of the
+// reference against finite differences as well.
 #include <functional>
 #include <set>
 
+#include <ATen/core/grad_mode.h>
 #include <gtest/gtest.h>
 
 #include "core/diffusion/schedule.hpp"
+#include "core/network/score_engine.hpp"
+#include "core/network/score_network.hpp"
 #include "parity/golden.hpp"
 #include "reference/network.hpp"
 
@@ -31,7 +35,8 @@ NetworkSettings with_forces() {
 }
 
 /// The gradient of one tensor, flat, float64.
-at::Tensor gradient(const Parameters &parameters, const std::string &name) {
+template <class AnyParameters>
+at::Tensor gradient(const AnyParameters &parameters, const std::string &name) {
   return parameters.gradient(name).flatten().to(at::kDouble);
 }
 
@@ -41,7 +46,8 @@ protected:
   double tolerance() const { return dtype() == at::kDouble ? 1e-10 : 5e-5; }
 
   /// `size` is the sum of the magnitudes that add up to the loss, with either sign.
-  void check(const Parameters &parameters, double loss, double size, const json &record) {
+  template <class AnyParameters>
+  void check(const AnyParameters &parameters, double loss, double size, const json &record) {
     EXPECT_NEAR(loss, record["loss"].get<double>(), (dtype() == at::kDouble ? 1e-11 : 1e-5) * size);
     std::set<std::string> listed;
     for (const json &entry : record["tensors"]) {
@@ -61,8 +67,8 @@ protected:
     ASSERT_EQ(listed.size(), 54u);
     for (const std::string &name : parameters.names())
       if (listed.count(name) == 0) {
-        EXPECT_EQ(gradient(parameters, name).abs().max().item<double>(), 0.0)
-            << name << " takes no part";
+        const at::Tensor g = gradient(parameters, name);
+        EXPECT_EQ(g.abs().max().item<double>(), 0.0) << name << " takes no part";
       }
   }
 };
@@ -123,6 +129,42 @@ TEST_P(GradientParity, ForceLoss) {
   const at::Tensor mobile = network.forces(graph, golden::species(s), true);
   const double expected = record["mobile_square_sum"].get<double>();
   EXPECT_NEAR((mobile - target.narrow(1, 20, 1)).square().sum().item<double>(), expected,
+              (dtype() == at::kDouble ? 1e-10 : 1e-5) * expected);
+}
+
+// Scores of template atoms, which the losses of the other records reach, are none of its business.
+TEST_P(GradientParity, EngineForces) {
+  const json record = golden::read_json("painn_gradients.json")["force_mixed"];
+  const Structure s = golden::structure("mixed");
+  const std::int64_t n_template = s.n_atoms() - s.mobile, N = s.n_atoms();
+  godiff::ScoreNetwork network(with_forces(), dtype());
+  golden::set_weights(network.parameters());
+  godiff::ScoreEngine engine(s.system(n_template), network);
+  const at::Tensor x = s.mobile_positions(n_template);
+  // sum c*F from |F + c/4|^2 - |F - c/4|^2 = c*F, for values and gradients alike.
+  const at::Tensor one = at::ones({1}, at::kDouble);
+  const at::Tensor quarter = 0.25 * pattern(N).unsqueeze(0);
+  const double more = engine.force_gradient(x, {quarter, one, one}).item<double>();
+  const at::Tensor gradient = network.parameters().flat_gradient().clone();
+  const double less = engine.force_gradient(x, {-quarter, one, one}).item<double>();
+  network.parameters().flat_gradient().neg_().add_(gradient);
+  const at::Tensor force = engine.forces(x, false)[0].to(at::kDouble);
+  check(network.parameters(), more - less, force.square().sum().item<double>(), record);
+}
+
+TEST_P(GradientParity, EngineForceLoss) {
+  const json record = golden::read_json("painn_gradients.json")["force_loss"];
+  godiff::ScoreNetwork network(with_forces(), dtype());
+  golden::set_weights(network.parameters());
+  godiff::ScoreEngine engine(golden::structure("adatom").system(20), network);
+  const at::Tensor x = golden::tensor(record["adatom_positions"]).view({2, 1, 3});
+  const at::Tensor target = (0.5 * pattern(42)).view({2, 21, 3});
+  const at::Tensor one = at::ones({2}, at::kDouble);
+  const double loss = engine.force_gradient(x, {target, -one, one / 126.0}).item<double>();
+  check(network.parameters(), loss, loss, record);
+
+  const double expected = record["mobile_square_sum"].get<double>();
+  EXPECT_NEAR(engine.force_loss(x, {target.narrow(1, 20, 1), -one, one}).item<double>(), expected,
               (dtype() == at::kDouble ? 1e-10 : 1e-5) * expected);
 }
 

@@ -17,6 +17,7 @@
 #include "core/search/reservoir.hpp"
 #include "core/search/trainer.hpp"
 #include "parity/golden.hpp"
+#include "reference/network.hpp"
 
 namespace {
 
@@ -352,9 +353,11 @@ TEST(MethodParity, Loss) {
           score.zero_();
         score.requires_grad_(true);
         const std::int64_t n = batch["natoms"][g];
-        const at::Tensor loss =
-            godiff::score_loss(schedule, scale, score, w.unsqueeze(0), at::tensor({t}, at::kDouble),
+        const godiff::LeastSquares l =
+            godiff::score_loss(schedule, scale, w.unsqueeze(0), at::tensor({t}, at::kDouble),
                                at::tensor({weight}, at::kDouble), n);
+        const at::Tensor loss =
+            godiff::reference::least_squares(score, l.offset, l.factor, l.weight);
         total += loss.item<double>() * static_cast<double>(n);
         if (kind == "zero" || weight == 0.0)
           continue;
@@ -376,9 +379,10 @@ TEST(MethodParity, LossOfBatch) {
   for (const at::ScalarType dtype : {at::kDouble, at::kFloat}) {
     const at::Tensor score = golden::tensor(batch["score"]).to(dtype);
     const auto loss = [&](godiff::ScoreScale scale, const at::Tensor &s) {
-      return godiff::score_loss(schedule, scale, s, golden::tensor(batch["w"]),
-                                golden::tensor(batch["t"]), golden::tensor(batch["weight"]), 21)
-          .item<double>();
+      const godiff::LeastSquares l =
+          godiff::score_loss(schedule, scale, golden::tensor(batch["w"]),
+                             golden::tensor(batch["t"]), golden::tensor(batch["weight"]), 21);
+      return godiff::reference::least_squares(s, l.offset, l.factor, l.weight).item<double>();
     };
     const double tolerance = dtype == at::kDouble ? 1e-12 : 1e-5;
     const json &expected = batch["loss"];
@@ -429,10 +433,12 @@ TEST(MethodParity, RadialBasis) {
   for (const at::ScalarType dtype : {at::kDouble, at::kFloat}) {
     const double tolerance = dtype == at::kDouble ? 1e-12 : 1e-5;
     const at::Tensor d = golden::tensor(data["d"]).to(dtype);
-    EXPECT_LE(deviation(godiff::radial_basis(d, 30, 6.0), golden::tensor(data["phi"])), tolerance);
-    EXPECT_LE(deviation(godiff::cosine_cutoff(d, 6.0), golden::tensor(data["cutoff"])), tolerance);
+    EXPECT_LE(deviation(godiff::reference::radial_basis(d, 30, 6.0), golden::tensor(data["phi"])),
+              tolerance);
+    EXPECT_LE(deviation(godiff::reference::cosine_cutoff(d, 6.0), golden::tensor(data["cutoff"])),
+              tolerance);
     const at::Tensor outside = at::tensor({6.0, 6.5, 12.0}, at::kDouble).to(dtype);
-    EXPECT_EQ(godiff::cosine_cutoff(outside, 6.0).abs().max().item<double>(), 0.0);
+    EXPECT_EQ(godiff::reference::cosine_cutoff(outside, 6.0).abs().max().item<double>(), 0.0);
   }
 }
 

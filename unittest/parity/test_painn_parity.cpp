@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// The reference network against SchNetPack's PaiNN and gated equivariant blocks.
+// The reference network and the engine against SchNetPack's PaiNN and gated equivariant blocks.
 #include <cstdio>
 
 #include <ATen/core/grad_mode.h>
 #include <gtest/gtest.h>
 
+#include "core/network/score_engine.hpp"
 #include "core/network/score_network.hpp"
 #include "parity/golden.hpp"
 #include "reference/network.hpp"
@@ -141,6 +142,38 @@ TEST_P(PainnParity, Heads) {
       const std::int64_t n = s.n_atoms() - n_template;
       EXPECT_TRUE(at::equal(network.score(graph, z, times), score.narrow(1, n_template, n)));
       EXPECT_TRUE(at::equal(network.forces(graph, z, true), force.narrow(1, n_template, n)));
+    }
+  }
+}
+
+// The way a search takes: a batch with one time per structure. The engine gives scores of mobile atoms
+// only; with one template atom they are all but one.
+TEST_P(PainnParity, Engine) {
+  godiff::NetworkSettings settings;
+  settings.force_head = true;
+  godiff::ScoreNetwork network(settings, dtype());
+  golden::set_weights(network.parameters());
+  const at::Tensor times = painn().get("times");
+  const std::int64_t B = times.size(0);
+  for (const std::string &name : SYSTEMS) {
+    SCOPED_TRACE(name);
+    const Structure s = golden::structure(name);
+    for (const std::int64_t n_template : {std::int64_t{1}, s.n_atoms() - s.mobile}) {
+      godiff::ScoreEngine engine(s.system(n_template), network);
+      const at::Tensor x = s.mobile_positions(n_template, B);
+      const std::int64_t n = s.n_atoms() - n_template;
+      // Relative to the largest score of all atoms: the lone atom of `cluster` has score 0.
+      const at::Tensor score = painn().get(name + ".score"), force = painn().get(name + ".force");
+      at::Tensor all = score.clone();
+      all.narrow(1, n_template, n).copy_(engine.score(x, times));
+      const at::Tensor of_all = engine.forces(x, false), of_mobile = engine.forces(x, true);
+      for (std::int64_t k = 0; k < B; ++k) {
+        expect_close(all[k], score[k], head_tolerance(), "score at time " + std::to_string(k));
+        expect_close(of_all[k], force, head_tolerance(), "forces of all atoms");
+        at::Tensor some = force.clone();
+        some.narrow(0, n_template, n).copy_(of_mobile[k]);
+        expect_close(some, force, head_tolerance(), "forces of the mobile atoms");
+      }
     }
   }
 }

@@ -25,17 +25,8 @@ void Parameters::allocate() {
     offsets_.push_back(total);
     total += std::accumulate(shape.begin(), shape.end(), std::int64_t{1}, std::multiplies<>());
   }
-  flat_ = at::zeros({total}, at::TensorOptions().dtype(dtype_));
+  flat_ = at::zeros({total}, options_);
   gradient_ = at::zeros_like(flat_);
-  views_.clear();
-  for (std::size_t i = 0; i < names_.size(); ++i) {
-    const std::int64_t end = i + 1 < names_.size() ? offsets_[i + 1] : total;
-    at::Tensor view = flat_.narrow(0, offsets_[i], end - offsets_[i]).view(shapes_[i]).detach();
-    view.set_requires_grad(true);
-    // A gradient that exists is added to in place, so it stays a view of the flat buffer.
-    view.mutable_grad() = gradient_.narrow(0, offsets_[i], end - offsets_[i]).view(shapes_[i]);
-    views_.push_back(view);
-  }
 }
 
 std::size_t Parameters::index(const std::string &name) const {
@@ -45,8 +36,15 @@ std::size_t Parameters::index(const std::string &name) const {
   return static_cast<std::size_t>(it - names_.begin());
 }
 
-const at::Tensor &Parameters::operator[](const std::string &name) const {
-  return views_[index(name)];
+at::Tensor Parameters::view(const at::Tensor &flat, const std::string &name) const {
+  const std::size_t i = index(name);
+  const std::int64_t end = i + 1 < names_.size() ? offsets_[i + 1] : flat_.numel();
+  return flat.narrow(0, offsets_[i], end - offsets_[i]).view(shapes_[i]);
+}
+
+void Parameters::copy_from(const at::Tensor &flat) {
+  flat_.copy_(flat);
+  touch();
 }
 
 bool Parameters::has(const std::string &name) const {

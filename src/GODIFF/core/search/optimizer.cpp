@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "core/search/optimizer.hpp"
 
+#include <algorithm>
 #include <cmath>
 
-#include <ATen/Dispatch.h>
 #include <ATen/Functions.h>
-#include <ATen/core/grad_mode.h>
+#include <ATen/TensorOperators.h>
+
+#include "kernels/flat_buffers.hpp"
 
 namespace godiff {
 
@@ -21,7 +23,8 @@ constexpr double SMALLEST_CHANGE = 1e-8;
 AdamW::AdamW(const Parameters &parameters, double lr, const std::string &frozen) :
     learning_rate(lr),
     first_moment(at::zeros_like(parameters.flat())),
-    second_moment(at::zeros_like(parameters.flat())) {
+    second_moment(at::zeros_like(parameters.flat())),
+    skipped(at::zeros({}, parameters.flat().options().dtype(at::kLong))) {
   for (const std::string &name : parameters.names()) {
     if (!frozen.empty() && name.compare(0, frozen.size(), frozen) == 0)
       continue;
@@ -34,33 +37,37 @@ AdamW::AdamW(const Parameters &parameters, double lr, const std::string &frozen)
   }
 }
 
-void AdamW::step(Parameters &parameters, double clip) {
-  at::NoGradGuard no_grad;
+void AdamW::step(Parameters &parameters, double clip, const at::Tensor &loss) {
   const at::Tensor &gradient = parameters.flat_gradient();
-  const double norm = gradient.norm().item<double>();
-  const double scale = std::min(1.0, clip / (norm + CLIP_EPS));
+  // |g|^2, by the kernel that also sums the parts of a gradient: here there is one part.
+  const at::Tensor squares = sum_parts({gradient}, gradient);
+  const at::Tensor judged = loss.defined() ? squares + loss : squares;
+  const AdamWBuffers buffers{gradient, parameters.flat(), first_moment, second_moment};
+  const bool on_cpu = gradient.device().is_cpu();
+  if (on_cpu && !std::isfinite(judged.item<double>())) {
+    skipped += 1;
+    return;
+  }
   ++steps;
   const double correction1 = 1.0 - std::pow(BETA1, static_cast<double>(steps));
   const double correction2 = std::sqrt(1.0 - std::pow(BETA2, static_cast<double>(steps)));
-  AT_DISPATCH_FLOATING_TYPES(gradient.scalar_type(), "godiff::adamw", [&] {
-    auto *p = parameters.flat().data_ptr<scalar_t>();
-    const auto *g = gradient.const_data_ptr<scalar_t>();
-    auto *m = first_moment.data_ptr<scalar_t>();
-    auto *v = second_moment.data_ptr<scalar_t>();
-    const auto shrink = static_cast<scalar_t>(1.0 - learning_rate * DECAY);
-    const auto rate = static_cast<scalar_t>(learning_rate / correction1);
-    const auto root = static_cast<scalar_t>(1.0 / correction2);
-    const auto b1 = static_cast<scalar_t>(BETA1), b2 = static_cast<scalar_t>(BETA2);
-    const auto eps = static_cast<scalar_t>(EPS), clipped = static_cast<scalar_t>(scale);
-    for (const auto &range : ranges_)
-      for (std::int64_t k = range.first; k < range.second; ++k) {
-        const scalar_t gk = g[k] * clipped;
-        m[k] = b1 * m[k] + (1 - b1) * gk;
-        v[k] = b2 * v[k] + (1 - b2) * gk * gk;
-        p[k] = p[k] * shrink - rate * m[k] / (std::sqrt(v[k]) * root + eps);
-      }
-  });
-  gradient.zero_();
+  kernels::AdamWStep step{BETA1,
+                          BETA2,
+                          EPS,
+                          1.0 - learning_rate * DECAY,
+                          learning_rate / correction1,
+                          1.0 / correction2,
+                          1.0};
+  if (on_cpu) {
+    step.scale = std::min(1.0, clip / (std::sqrt(squares.item<double>()) + CLIP_EPS));
+    adamw_update(step, ranges_, buffers);
+  } else {
+    const at::Tensor accept = judged.isfinite();
+    const at::Tensor scale = (clip / (squares.sqrt() + CLIP_EPS)).clamp_max(1.0);
+    plain::adamw_update(step, scale.to(gradient.scalar_type()), accept, ranges_, buffers);
+    skipped += accept.logical_not();
+  }
+  parameters.touch();
 }
 
 double Plateau::update(double loss, double learning_rate) {

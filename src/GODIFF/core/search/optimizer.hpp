@@ -20,14 +20,19 @@ public:
   /// Tensors whose name starts with `frozen` (one head, say) are left alone, decay included.
   AdamW(const Parameters &parameters, double learning_rate, const std::string &frozen = "");
 
-  /// Scales the flat gradient to at most `clip` (g *= min(1, clip/(|g| + 1e-6))), steps, and zeroes it.
-  void step(Parameters &parameters, double clip);
+  /// Scales the flat gradient to at most `clip` (g *= min(1, clip/(|g| + 1e-6))) and steps. Nothing
+  /// changes when the gradient or `loss` (a scalar; undefined: not looked at) is not finite: such steps
+  /// are counted in `skipped`. No host synchronisation on other devices than the CPU.
+  void step(Parameters &parameters, double clip, const at::Tensor &loss = {});
 
   double learning_rate = 1e-4;
 
   // State, for checkpoints.
-  std::int64_t steps = 0;
+  std::int64_t steps = 0;  ///< on other devices than the CPU skipped ones included
   at::Tensor first_moment, second_moment;
+
+  /// Steps skipped so far, an int64 scalar on the device of the parameters; not part of the state.
+  at::Tensor skipped;
 
 private:
   std::vector<std::pair<std::int64_t, std::int64_t>> ranges_;  // of the flat tensor to step

@@ -29,11 +29,10 @@ double seconds_since(std::chrono::steady_clock::time_point start) {
 Search::State::State(const System &given_system, const Settings &given_settings) :
     settings(checked(given_settings)),
     system(given_system),
-    graphs(system, settings.network.cutoff, settings.double_precision ? at::kDouble : at::kFloat),
-    atomic_numbers(species_tensor(system)),
-    network(settings.network, graphs.dtype()),
+    network(settings.network, settings.double_precision ? at::kDouble : at::kFloat),
+    engine(system, network),
     sampler(system, settings),
-    trainer(network, graphs, settings),
+    trainer(system, settings, network, engine),
     reference(std::numeric_limits<double>::quiet_NaN()),
     relaxation(system, settings.relax_steps, settings.relax_ftol) {
   if (system.n_mobile == 1 && settings.unique_tolerance > 0.0)
@@ -206,7 +205,7 @@ std::int64_t Search::parameter_count() const {
 }
 
 std::int64_t Search::edges_of_template() const {
-  return 2 * state_->graphs.template_pairs();
+  return state_->engine.template_edges();
 }
 
 std::vector<std::int64_t> Search::best_distinct(int count) const {

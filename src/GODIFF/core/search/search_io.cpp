@@ -5,7 +5,6 @@
 #include <sstream>
 
 #include <ATen/Functions.h>
-#include <ATen/core/grad_mode.h>
 #include <nlohmann/json.hpp>
 
 #include "core/base/error.hpp"
@@ -134,7 +133,7 @@ void check_network(const SafeTensors &file, const NetworkSettings &wanted) {
 }
 
 void read_weights(const SafeTensors &file, ScoreNetwork &network, bool with_force_head) {
-  const Parameters &parameters = network.parameters();
+  Parameters &parameters = network.parameters();
   // All tensors are checked before the first one is copied.
   for (const std::string &name : parameters.names()) {
     if (name.rfind("force.", 0) == 0 && !with_force_head)
@@ -145,12 +144,10 @@ void read_weights(const SafeTensors &file, ScoreNetwork &network, bool with_forc
     if (!t.isfinite().all().item<bool>())
       throw Error("checkpoint tensor " + name + " contains numbers that are not finite");
   }
-  at::NoGradGuard no_grad;
-  for (const std::string &name : parameters.names()) {
-    if (name.rfind("force.", 0) == 0 && !with_force_head)
-      continue;
-    parameters[name].detach().copy_(file.get(name));
-  }
+  for (const std::string &name : parameters.names())
+    if (with_force_head || name.rfind("force.", 0) != 0)
+      parameters[name].copy_(file.get(name));
+  parameters.touch();
 }
 
 void put_optimiser(SafeTensors &file, const std::string &name, const Trainer::Optimiser &o) {
@@ -318,7 +315,7 @@ SafeTensors Search::save() const {
   file.put_metadata("settings", godiff::describe(s.settings));
   file.put_metadata("system", describe(s.system));
   for (const std::string &name : s.network.parameters().names())
-    file.put(name, s.network.parameters()[name].detach());
+    file.put(name, s.network.parameters()[name]);
   if (!s.settings.optim_reset) {
     put_optimiser(file, "optimiser.score", s.trainer.score_optimiser());
     put_optimiser(file, "optimiser.force", s.trainer.force_optimiser());

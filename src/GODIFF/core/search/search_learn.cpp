@@ -6,7 +6,6 @@
 #include <utility>
 
 #include <ATen/Functions.h>
-#include <ATen/core/grad_mode.h>
 
 #include "core/base/error.hpp"
 #include "core/base/random.hpp"
@@ -18,7 +17,7 @@ namespace godiff {
 
 namespace {
 
-constexpr std::int64_t SAMPLING_BATCH = 64;  // structures that go through the network at once
+constexpr std::int64_t SAMPLING_BATCH = 512;  // structures of one chain: bounds its memory
 constexpr double MAX_OUTSIDE = 1e-4;  // Angstrom; the truncated kernel has no place further out
 constexpr int MAX_ROUNDS = 100;       // of redrawing what mindist rejected
 
@@ -64,12 +63,11 @@ at::Tensor Search::State::draw(const SampleRequest &request, const Progress &pro
                                std::int64_t done, std::int64_t total) {
   if (settings.sample == SampleKind::PRIOR)
     return sampler.prior(request);
-  at::NoGradGuard no_grad;
   const ScoreFunction score = [&](const at::Tensor &x, double t) {
-    return network.score(graphs.build(x), atomic_numbers, at::full({x.size(0)}, t, at::kDouble));
+    return engine.score(x, at::full({x.size(0)}, t, at::kDouble));
   };
   const ForceFunction forces = [&](const at::Tensor &x) {
-    return network.forces(graphs.build(x), atomic_numbers, !settings.ffg_all_atoms);
+    return engine.forces(x, !settings.ffg_all_atoms);
   };
   const auto tick = [&](std::int64_t step, std::int64_t steps) {
     return !progress || progress("sampling", done * steps + request.count * step, total * steps);
@@ -224,8 +222,7 @@ bool Search::State::learn(const Progress &progress) {
   const Trainer::Optimiser score_before = copy(trainer.score_optimiser());
   const Trainer::Optimiser force_before = copy(trainer.force_optimiser());
   const auto undo = [&] {
-    at::NoGradGuard no_grad;
-    network.parameters().flat().copy_(weights_before);
+    network.parameters().copy_from(weights_before);
     trainer.score_optimiser() = score_before;
     trainer.force_optimiser() = force_before;
     return false;

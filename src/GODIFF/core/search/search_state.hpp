@@ -7,7 +7,7 @@
 
 #include "core/diffusion/sampler.hpp"
 #include "core/geometry/fingerprint.hpp"
-#include "core/geometry/graph.hpp"
+#include "core/network/score_engine.hpp"
 #include "core/network/score_network.hpp"
 #include "core/search/relax.hpp"
 #include "core/search/search.hpp"
@@ -21,13 +21,12 @@ struct Search::State {
   // What never changes.
   Settings settings;
   System system;
-  GraphBuilder graphs;
-  at::Tensor atomic_numbers;
 
   LogWeight log_weight = [](const Positions &, double energy, double kT) { return -energy / kT; };
 
   // The learner.
   ScoreNetwork network;
+  ScoreEngine engine;
   Sampler sampler;
   Trainer trainer;
 

@@ -8,7 +8,6 @@
 
 #include <ATen/Functions.h>
 #include <ATen/TensorOperators.h>
-#include <ATen/core/grad_mode.h>
 
 #include "core/base/random.hpp"
 #include "core/diffusion/noiser.hpp"
@@ -35,16 +34,7 @@ at::Tensor rows_tensor(const std::vector<std::int64_t> &rows, std::int64_t begin
   return at::tensor(at::ArrayRef<std::int64_t>(rows.data() + begin, end - begin), at::kLong);
 }
 
-at::Tensor per_structure(const at::Tensor &values, at::ScalarType dtype) {
-  return values.to(dtype).view({-1, 1, 1});
-}
-
 }  // namespace
-
-at::Tensor species_tensor(const System &system) {
-  const std::vector<std::int64_t> z(system.atomic_numbers.begin(), system.atomic_numbers.end());
-  return at::tensor(z, at::kLong);
-}
 
 EpochPlan plan_epochs(std::int64_t n, std::int64_t steps, std::int64_t batch, double val_fraction) {
   EpochPlan plan;
@@ -57,27 +47,30 @@ EpochPlan plan_epochs(std::int64_t n, std::int64_t steps, std::int64_t batch, do
   return plan;
 }
 
-at::Tensor score_loss(const Schedule &schedule, ScoreScale scale, const at::Tensor &score,
-                      const at::Tensor &noise, const at::Tensor &t, const at::Tensor &weights,
-                      std::int64_t n_atoms) {
+LeastSquares score_loss(const Schedule &schedule, ScoreScale scale, const at::Tensor &noise,
+                        const at::Tensor &t, const at::Tensor &weights, std::int64_t n_atoms) {
   at::Tensor factor = at::empty_like(t);
   for (std::int64_t g = 0; g < t.size(0); ++g) {
     const double time = t.const_data_ptr<double>()[g];
     factor.data_ptr<double>()[g] =
         scale == ScoreScale::CONSISTENT ? schedule.std(time) : schedule.variance(time);
   }
-  const at::ScalarType dtype = score.scalar_type();
-  const at::Tensor residual = noise.to(dtype) + per_structure(factor, dtype) * score;
-  return (per_structure(weights, dtype) * residual.square()).sum() /
-         static_cast<double>(score.size(0) * n_atoms);
+  return {noise, factor, weights / static_cast<double>(noise.size(0) * n_atoms)};
 }
 
-Trainer::Trainer(ScoreNetwork &network, const GraphBuilder &graphs, const Settings &settings) :
-    network_(network),
-    graphs_(graphs),
+LeastSquares force_loss(const at::Tensor &forces) {
+  const std::int64_t B = forces.size(0);
+  return {forces.to(at::kDouble), at::full({B}, -1.0, at::kDouble),
+          at::full({B}, 1.0 / static_cast<double>(forces.numel()), at::kDouble)};
+}
+
+Trainer::Trainer(const System &system, const Settings &settings, ScoreNetwork &network,
+                 ScoreEngine &engine) :
+    system_(system),
     settings_(settings),
+    network_(network),
+    engine_(engine),
     schedule_(make_schedule(settings)),
-    atomic_numbers_(species_tensor(graphs.system())),
     score_(fresh(FORCE_HEAD)),
     force_(fresh(SCORE_HEAD)) {}
 
@@ -94,70 +87,74 @@ TrainingReport Trainer::train(Optimiser &optimiser, std::int64_t n, Purpose spli
   const std::vector<std::int64_t> order =
       permutation(n, RandomStream(settings_.seed, split, stage_number));
   const at::Tensor validation = rows_tensor(order, plan.n_train, n);
+  // A loss stays on its device until the epoch ends.
+  const auto share = [](const at::Tensor &value, std::int64_t part, std::int64_t whole) {
+    return value * (static_cast<double>(part) / static_cast<double>(whole));
+  };
 
   TrainingReport report;
-  network_.parameters().flat_gradient().zero_();
+  const std::int64_t skipped_before = optimiser.adamw.skipped.item<std::int64_t>();
+  const auto finish = [&] {
+    report.skipped = optimiser.adamw.skipped.item<std::int64_t>() - skipped_before;
+    return report;
+  };
   for (std::int64_t epoch = 0; epoch < plan.epochs; ++epoch) {
     const std::vector<std::int64_t> mixed =
         permutation(plan.n_train, RandomStream(settings_.seed, shuffle, stage_number,
                                                static_cast<std::uint32_t>(epoch)));
-    double epoch_loss = 0.0;
+    at::Tensor epoch_loss;
     for (std::int64_t begin = 0; begin < plan.n_train; begin += settings_.batch) {
       const std::int64_t end = std::min<std::int64_t>(begin + settings_.batch, plan.n_train);
       std::vector<std::int64_t> rows;
       for (std::int64_t k = begin; k < end; ++k)
         rows.push_back(order[mixed[k]]);
-      const at::Tensor value =
-          loss(rows_tensor(rows, 0, static_cast<std::int64_t>(rows.size())), report.steps, false);
-      const double number = value.item<double>();
-      if (std::isfinite(number))
-        value.backward();
-      if (std::isfinite(number) &&
-          network_.parameters().flat_gradient().isfinite().all().item<bool>()) {
-        optimiser.adamw.step(network_.parameters(), settings_.clip);
-      } else {
-        network_.parameters().flat_gradient().zero_();
-        ++report.skipped;
-      }
+      const at::Tensor value = loss(rows_tensor(rows, 0, static_cast<std::int64_t>(rows.size())),
+                                    report.steps, Pass::TRAINING);
+      optimiser.adamw.step(network_.parameters(), settings_.clip, value);
       ++report.steps;
-      epoch_loss += number * static_cast<double>(end - begin) / static_cast<double>(plan.n_train);
+      const at::Tensor part = share(value, end - begin, plan.n_train);
+      epoch_loss = epoch_loss.defined() ? epoch_loss + part : part;
       if (tick && !tick(report.steps, plan.epochs * plan.steps_per_epoch)) {
         report.interrupted = true;
-        return report;
+        return finish();
       }
     }
-    double judged = epoch_loss;
+    report.loss = epoch_loss.item<double>();
+    double judged = report.loss;
     if (plan.n_validation > 0) {
-      at::NoGradGuard no_grad;
-      judged = 0.0;
+      at::Tensor total;
       for (std::int64_t begin = 0; begin < plan.n_validation; begin += settings_.batch) {
         const std::int64_t count =
             std::min<std::int64_t>(settings_.batch, plan.n_validation - begin);
         // Streams are numbered by epoch and first structure, so that batches never share one.
-        judged += loss(validation.narrow(0, begin, count), epoch * n + begin, true).item<double>() *
-                  static_cast<double>(count) / static_cast<double>(plan.n_validation);
+        const at::Tensor part =
+            share(loss(validation.narrow(0, begin, count), epoch * n + begin, Pass::VALIDATION),
+                  count, plan.n_validation);
+        total = total.defined() ? total + part : part;
       }
+      judged = total.item<double>();
     }
     optimiser.adamw.learning_rate = optimiser.plateau.update(judged, optimiser.adamw.learning_rate);
-    report.loss = epoch_loss;
   }
   report.learning_rate = optimiser.adamw.learning_rate;
-  return report;
+  return finish();
 }
 
 TrainingReport Trainer::train_score(const at::Tensor &positions, const std::vector<double> &weights,
                                     int stage, const Tick &tick) {
   const at::Tensor all_weights = at::tensor(weights, at::kDouble);
-  const auto loss = [&](const at::Tensor &rows, std::int64_t step, bool validation) {
+  const auto loss = [&](const at::Tensor &rows, std::int64_t step, Pass pass) {
+    const bool training = pass == Pass::TRAINING;
     const at::Tensor t =
-        draw_times(settings_.seed, validation ? Purpose::VALIDATION_TIME : Purpose::TRAINING_TIME,
+        draw_times(settings_.seed, training ? Purpose::TRAINING_TIME : Purpose::VALIDATION_TIME,
                    stage, step, rows.size(0));
     const Noised noised =
-        add_noise(graphs_.system(), schedule_, positions.index_select(0, rows), t, settings_.seed,
-                  validation ? Purpose::VALIDATION_NOISE : Purpose::TRAINING_NOISE, stage, step);
-    const at::Tensor score = network_.score(graphs_.build(noised.positions), atomic_numbers_, t);
-    return score_loss(schedule_, settings_.score_scale, score, noised.noise, t,
-                      all_weights.index_select(0, rows), graphs_.system().n_atoms());
+        add_noise(system_, schedule_, positions.index_select(0, rows), t, settings_.seed,
+                  training ? Purpose::TRAINING_NOISE : Purpose::VALIDATION_NOISE, stage, step);
+    const LeastSquares target = score_loss(schedule_, settings_.score_scale, noised.noise, t,
+                                           all_weights.index_select(0, rows), system_.n_atoms());
+    return training ? engine_.score_gradient(noised.positions, t, target)
+                    : engine_.score_loss(noised.positions, t, target);
   };
   if (settings_.optim_reset)
     score_ = fresh(FORCE_HEAD);
@@ -166,14 +163,13 @@ TrainingReport Trainer::train_score(const at::Tensor &positions, const std::vect
 
 TrainingReport Trainer::train_forces(const at::Tensor &positions, const at::Tensor &forces,
                                      int stage, const Tick &tick) {
-  const System &system = graphs_.system();
-  const bool mobile_only = settings_.force_loss_mobile;
-  const auto loss = [&](const at::Tensor &rows, std::int64_t, bool) {
-    const BatchGraph graph = graphs_.build(positions.index_select(0, rows));
-    at::Tensor target = forces.index_select(0, rows).to(network_.dtype());
-    if (mobile_only)
-      target = target.narrow(1, system.n_template, system.n_mobile);
-    return (network_.forces(graph, atomic_numbers_, mobile_only) - target).square().mean();
+  const auto loss = [&](const at::Tensor &rows, std::int64_t, Pass pass) {
+    const at::Tensor x = positions.index_select(0, rows);
+    at::Tensor target = forces.index_select(0, rows);
+    if (settings_.force_loss_mobile)
+      target = target.narrow(1, system_.n_template, system_.n_mobile);
+    return pass == Pass::TRAINING ? engine_.force_gradient(x, force_loss(target))
+                                  : engine_.force_loss(x, force_loss(target));
   };
   if (settings_.optim_reset)
     force_ = fresh(SCORE_HEAD);

@@ -11,7 +11,8 @@
 #include "core/base/random.hpp"
 #include "core/base/settings.hpp"
 #include "core/diffusion/schedule.hpp"
-#include "core/geometry/graph.hpp"
+#include "core/geometry/system.hpp"
+#include "core/network/score_engine.hpp"
 #include "core/network/score_network.hpp"
 #include "core/search/optimizer.hpp"
 
@@ -27,10 +28,12 @@ struct EpochPlan {
 EpochPlan plan_epochs(std::int64_t n, std::int64_t steps, std::int64_t batch, double val_fraction);
 
 /// L = sum_g W_g sum_i |w_i + factor_g * s_i|^2 / (B * n_atoms) with factor v(t) or, for the
-/// consistent residual, s(t) (method section 5). score, noise [B, n_mobile, 3], t and weights [B].
-at::Tensor score_loss(const Schedule &schedule, ScoreScale scale, const at::Tensor &score,
-                      const at::Tensor &noise, const at::Tensor &t, const at::Tensor &weights,
-                      std::int64_t n_atoms);
+/// consistent residual, s(t) (method section 5). noise [B, n_mobile, 3], t and weights [B].
+LeastSquares score_loss(const Schedule &schedule, ScoreScale scale, const at::Tensor &noise,
+                        const at::Tensor &t, const at::Tensor &weights, std::int64_t n_atoms);
+
+/// L = mean over all components of (F - F_theta)^2; forces [B, rows, 3] eV/Angstrom.
+LeastSquares force_loss(const at::Tensor &forces);
 
 struct TrainingReport {
   double loss = std::numeric_limits<double>::quiet_NaN();  ///< mean of the last epoch
@@ -43,7 +46,9 @@ struct TrainingReport {
 /// Trains the network of a search, stage by stage (method section 16).
 class Trainer {
 public:
-  Trainer(ScoreNetwork &network, const GraphBuilder &graphs, const Settings &settings);
+  /// Network and engine must outlive the trainer.
+  Trainer(const System &system, const Settings &settings, ScoreNetwork &network,
+          ScoreEngine &engine);
 
   /// Called after every optimiser step with (done, total); returning false ends the training.
   using Tick = std::function<bool(std::int64_t, std::int64_t)>;
@@ -67,22 +72,20 @@ public:
   const Optimiser &force_optimiser() const { return force_; }
 
 private:
-  // Loss of the structures `rows` at a step; validation draws from its own streams.
-  using Loss =
-      std::function<at::Tensor(const at::Tensor &rows, std::int64_t step, bool validation)>;
+  // Loss of the structures `rows` at a step. Training leaves its gradient in the parameters;
+  // validation draws from its own streams.
+  enum class Pass { TRAINING, VALIDATION };
+  using Loss = std::function<at::Tensor(const at::Tensor &rows, std::int64_t step, Pass pass)>;
   TrainingReport train(Optimiser &optimiser, std::int64_t n, Purpose split, Purpose shuffle,
                        int stage, const Loss &loss, const Tick &tick);
   Optimiser fresh(const char *frozen_head) const;
 
-  ScoreNetwork &network_;
-  const GraphBuilder &graphs_;
+  System system_;
   Settings settings_;
+  ScoreNetwork &network_;
+  ScoreEngine &engine_;
   Schedule schedule_;
-  at::Tensor atomic_numbers_;
   Optimiser score_, force_;
 };
-
-/// Atomic numbers [N] int64 of a system, as the network takes them.
-at::Tensor species_tensor(const System &system);
 
 }  // namespace godiff

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#pragma once
+
+#include <cstdint>
+#include <memory>
+
+#include <ATen/core/Tensor.h>
+
+#include "core/geometry/system.hpp"
+#include "core/network/score_network.hpp"
+
+namespace godiff {
+
+/// Loss of a batch, L = sum_g weight_g sum_i |offset_gi + factor_g output_gi|^2, on the CPU in float64.
+struct LeastSquares {
+  at::Tensor offset;  ///< [B, rows, 3]
+  at::Tensor factor;  ///< [B]
+  at::Tensor weight;  ///< [B]
+};
+
+/// Evaluates and differentiates a network on structures of one system, sharing exactly what structures
+/// have in common (doc/Performance.rst).
+///
+/// Structures are dealt in chunks to the threads of LibTorch; what the result of a chunk is does not
+/// depend on their number. What depends on the weights alone is kept until they change. Positions are
+/// [B, n_mobile, 3] float64 on the CPU, mobile atoms may lie outside of the cell; results are on the
+/// device of the network, in its precision.
+class ScoreEngine {
+public:
+  /// The network must outlive the engine.
+  ScoreEngine(const System &system, ScoreNetwork &network);
+  ~ScoreEngine();
+  ScoreEngine(ScoreEngine &&) noexcept;
+
+  /// s_theta(x, t) of the mobile atoms, [B, n_mobile, 3]; t [B] float64.
+  at::Tensor score(const at::Tensor &positions, const at::Tensor &t);
+  /// F_theta(x) of all atoms, [B, N, 3], template first, or of the mobile ones, eV/Angstrom. Throws
+  /// godiff::Error without a force head.
+  at::Tensor forces(const at::Tensor &positions, bool mobile_only);
+
+  /// The loss of the score, a float64 scalar on the device of the network.
+  at::Tensor score_loss(const at::Tensor &positions, const at::Tensor &t, const LeastSquares &loss);
+  /// The same; its gradient replaces network.parameters().flat_gradient().
+  at::Tensor score_gradient(const at::Tensor &positions, const at::Tensor &t,
+                            const LeastSquares &loss);
+  /// The loss of the forces of all atoms or of the mobile ones, whichever loss.offset has.
+  at::Tensor force_loss(const at::Tensor &positions, const LeastSquares &loss);
+  at::Tensor force_gradient(const at::Tensor &positions, const LeastSquares &loss);
+
+  /// Number of directed edges between template atoms.
+  std::int64_t template_edges() const;
+
+private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace godiff
