@@ -142,16 +142,16 @@ class Peer:
         return squares.sum() / (batch.size * batch.n_atoms)
 
     def training(self, batch, chunks, lists):
-        """One optimiser step; gradients add up over chunks. Loss and norm of the gradient."""
+        """One optimiser step; gradients add up over chunks. Loss and norm of the gradient, scalars."""
         self.optimiser.zero_grad(set_to_none=True)
         total = 0.0
         for rows, edges in zip(chunks, lists):
             loss = self.loss(batch, rows, edges)
             loss.backward()
-            total += loss.item()
+            total += loss.detach()
         norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.clip)
         self.optimiser.step()
-        return total, norm.item()
+        return total, norm
 
     def reverse(self, batch, chunks, lists):
         """Scores of the batch on the CPU."""
@@ -165,7 +165,7 @@ def check(peer, batch, chunks, lists):
     found = {}
     peer.reset()  # the steps timed before have moved the weights
     if batch.work == "training":
-        loss, norm = peer.training(batch, chunks, lists)
+        loss, norm = (value.item() for value in peer.training(batch, chunks, lists))
         found["loss"] = abs(loss - batch.loss) / abs(batch.loss)
         found["gradient_norm"] = abs(norm - batch.gradient_norm) / batch.gradient_norm
     else:
@@ -199,10 +199,19 @@ def median_seconds(run, device, at_least, repeats):
     return statistics.median(seconds), len(seconds)
 
 
+def memory_gb(device, arguments):
+    """What a call may take."""
+    if arguments.memory:
+        return arguments.memory
+    if device.type == "cuda":
+        return 0.6e-9 * torch.cuda.get_device_properties(device).total_memory
+    return 8.0
+
+
 def measure(peer, batch, arguments):
     edges = len(peer.lists(batch, [0])[0]) * batch.size
     needed = edges * BYTES_PER_EDGE[batch.work]
-    n_chunks = min(batch.size, int(needed / (arguments.memory * 1e9)) + 1)
+    n_chunks = min(batch.size, int(needed / (memory_gb(peer.device, arguments) * 1e9)) + 1)
     chunks = [torch.from_numpy(part) for part in np.array_split(np.arange(batch.size), n_chunks)]
     lists = [peer.lists(batch, rows) for rows in chunks]
     step = peer.training if batch.work == "training" else peer.reverse
@@ -228,8 +237,9 @@ def parse():
     parser.add_argument("--repeats", type=int, default=5, help="timed calls at least")
     parser.add_argument("--min-time", type=float, default=2.0,
                         help="seconds a case is timed at least; ten times that ends it early")
-    parser.add_argument("--memory", type=float, default=8.0,
-                        help="GB a call may take; larger batches are cut into chunks")
+    parser.add_argument("--memory", type=float, default=0.0,
+                        help="GB a call may take, larger batches are cut into chunks; 0: 8, or 60 %% "
+                             "of a GPU's")
     parser.add_argument("--json", help="also write the results to this file")
     return parser.parse_args()
 
