@@ -156,13 +156,14 @@ inline std::vector<EngineCase> engine_cases() {
     add("4x4x2 with " + std::to_string(mobile), s, scattered(s, 2, 20 + mobile));
   }
 
-  godiff::System dense = small_alloy({true, true, true});
-  for (int k = 0; k < 67; ++k)
-    dense.atomic_numbers.push_back(k % 2 == 0 ? 78 : 8);
-  dense.n_mobile += 67;
-  dense.ids.resize(dense.atomic_numbers.size());
-  dense.types.resize(dense.atomic_numbers.size());
-  add("alloy p p p with 70", dense, scattered(dense, 1, 13));
+  std::vector<int> seventy;
+  for (int k = 0; k < 70; ++k)
+    seventy.push_back(k % 3 == 0 ? 8 : 78);
+  // Thinner than the cutoff: atoms see their own images.
+  const godiff::System thin =
+      make_system({{{27, 0, 0}, {1.5, 4.4, 0}, {-3, 0.7, 19}}}, {true, true, true},
+                  {1, 1, 1, 5, 2, 9, 20, 3, 15}, {78, 29, 78}, seventy, 0, 19);
+  add("thin p p p with 70", thin, scattered(thin, 2, 13));
 
   // Who sees whom changes from structure to structure: nobody, only each other, the template.
   godiff::System tall = fcc111(3, 2, 3);
@@ -208,6 +209,19 @@ inline std::vector<EngineCase> engine_cases() {
     doubled.template_positions[k] = doubled.template_positions[9 + k];
   add("coincident template", doubled, noised(small_alloy_mobile(), 2, 0.2, 12));
   return cases;
+}
+
+/// A slab that a cutoff of 3.2 Angstrom, nearest neighbours only, crosses in more hops than any network
+/// has blocks; mobile atoms close together, far apart, and one in the vacuum.
+inline EngineCase many_hops() {
+  const godiff::System s = displaced(fcc111(10, 4, 3), 0.03);
+  const double top = s.z_lo - 1.0 + 2.2;
+  return {"many hops", s,
+          at::tensor({5.0, 3.0, top,       7.6, 3.2, top + 0.1, 6.2, 5.6, top - 0.1,  //
+                      1.0, 1.0, top,       14., 8.0, top + 0.2, 27., 20., top,        //
+                      3.0, 9.0, top - 0.2, 11., 11., top + 2.4, 22., 5.0, top + 8.0},
+                     at::kDouble)
+              .view({3, 3, 3})};
 }
 
 /// The product's network and engine beside the reference network with the same weights.

@@ -6,6 +6,7 @@
 #include <atomic>
 #include <cstddef>
 #include <functional>
+#include <string>
 #include <vector>
 
 #include <ATen/Parallel.h>
@@ -54,6 +55,7 @@ protected:
     double rounding = 0.0;
     if (dtype() == at::kFloat)
       rounding = deviation(plain(twins.rounded, twins.graph(x, at::kFloat)), expected);
+    ASSERT_LT(rounding, 1e-3) << what << ": float32 is not up to this";
     EXPECT_EQ(value.scalar_type(), dtype()) << what;
     EXPECT_LE(deviation(value, expected), rounding_limit(dtype(), rounding)) << what;
   }
@@ -156,6 +158,20 @@ TEST_P(Engine, LargeSlab) {
                         godiff_test::noised(corner, 1, 0.1, 51), scattered(twins.system, 1, 52)}));
   Twins crowded(fcc111(12, 4, 56), short_network(), dtype());
   check(crowded, scattered(crowded.system, 1, 53));
+}
+
+// Atoms that no mobile atom has reached yet, atoms that no wanted atom can hear any more, and those
+// between, for every number of blocks.
+TEST_P(Engine, ReceptiveFields) {
+  const EngineCase c = godiff_test::many_hops();
+  for (const int nblock : {1, 2, 3, 4, 5, 6}) {
+    SCOPED_TRACE(std::to_string(nblock) + " blocks");
+    NetworkSettings shape = short_network();
+    shape.cutoff = 3.2;
+    shape.nblock = nblock;
+    Twins twins(c.system, shape, dtype());
+    check(twins, c.positions);
+  }
 }
 
 // What a structure gets hardly depends on its batch: chunks of another size may sum in another order.
