@@ -21,8 +21,10 @@ at::Tensor upload(const std::vector<std::int32_t> &values, const at::Tensor &lik
   return at::tensor(at::ArrayRef<std::int32_t>(values), at::kLong).to(like.device());
 }
 
-at::Tensor upload(const std::vector<double> &directions, const at::Tensor &like) {
-  return at::tensor(at::ArrayRef<double>(directions), at::kDouble).to(like.options()).view({-1, 3});
+at::Tensor upload(const Directions &directions, const at::Tensor &like) {
+  return at::tensor(at::ArrayRef<double>(directions.in_double), at::kDouble)
+      .to(like.options())
+      .view({-1, 3});
 }
 
 // Edges between rows of tables; `filter` has one row per edge.
@@ -63,8 +65,6 @@ public:
   }
 
   std::int64_t rows_out() const { return rows_out_; }
-  const at::Tensor &atom() const { return atom_; }
-  const at::Tensor &slot() const { return slot_; }
 
   // structure, slot [...] -> row of the output table, or its extra row.
   at::Tensor out_row(const at::Tensor &structure, const at::Tensor &slot) const {
@@ -100,7 +100,7 @@ public:
             upload(edges.direction, filter).repeat({B_, 1})};
   }
 
-  // The mobile edges; in_row() of a sender is given by `sender_row(structure, slot)`.
+  // The mobile edges; `sender_row(structure, atom)` finds the row of a sender.
   template <class SenderRow>
   Edges mobile_edges(const ChunkGraph &graph, const at::Tensor &filter,
                      SenderRow sender_row) const {
@@ -113,6 +113,14 @@ public:
     const at::Tensor sender = upload(graph.sender, filter);
     return {out_row(structure, upload(graph.receiver, filter)), sender_row(structure, sender),
             filter.index_select(0, upload(graph.pair, filter)), upload(graph.direction, filter)};
+  }
+
+  // Slots of atoms: mobile atoms come first.
+  at::Tensor slot_of(const at::Tensor &structure, const at::Tensor &atom) const {
+    const std::int64_t n_template = slot_.size(1), n_mobile = N_ - n_template;
+    const at::Tensor all =
+        at::cat({slot_, at::arange(n_mobile, slot_.options()).expand({B_, n_mobile})}, 1);
+    return all.flatten().index_select(0, structure * N_ + atom);
   }
 
 private:
@@ -153,10 +161,9 @@ Features first(const ChunkGraph &graph, int depth, const std::vector<std::int32_
                            .index_add(0, out, q_all.index_select(0, atom)),
                        at::zeros({layout.rows_out() + 1, 3, F}, q_all.options())
                            .index_add(0, out, mu_all.index_select(0, atom))};
-  const Edges edges = layout.mobile_edges(
-      graph, filter, [&](const at::Tensor &of_structure, const at::Tensor &of_slot) {
-        const at::Tensor flat = of_structure * graph.n_atoms() + of_slot;
-        return elements.index_select(0, layout.atom().flatten().index_select(0, flat));
+  const Edges edges =
+      layout.mobile_edges(graph, filter, [&](const at::Tensor &, const at::Tensor &of_atom) {
+        return elements.index_select(0, of_atom);
       });
   return without_extra_row(add_messages(state, edges, rows.x, {}), layout.rows_out());
 }
@@ -182,9 +189,10 @@ Features later(const TemplateEdges &template_edges, const ChunkGraph &graph, int
   state = add_messages(
       state,
       layout.mobile_edges(graph, filters.of_pairs,
-                          [&](const at::Tensor &of_structure, const at::Tensor &of_slot) {
-                            // Mobile edges never come from beyond one hop.
-                            return layout.in_row(of_structure, of_slot, at::zeros_like(of_slot));
+                          [&](const at::Tensor &of_structure, const at::Tensor &of_atom) {
+                            // Mobile edges never come from beyond one hop: all have rows of their own.
+                            return layout.in_row(of_structure,
+                                                 layout.slot_of(of_structure, of_atom), of_atom);
                           }),
       x, mu);
   return without_extra_row(state, rows);

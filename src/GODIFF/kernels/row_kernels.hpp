@@ -9,30 +9,56 @@
 namespace godiff {
 namespace kernels {
 
-/// Messages into one atom. Edges come in runs that share a filter row (q | R | mu parts, F each).
-template <class T> struct Incoming {
-  std::int64_t n_feat;
-  std::int64_t n_runs;
-  const T *const *filter;       ///< [n_runs]
-  const std::int32_t *run_end;  ///< [n_runs] end of the run in the edge arrays
-  const T *const *x;            ///< [edges] the sender's x, 3F
-  const T *const *mu;           ///< [edges] the sender's mu, 3F; nullptr: all zero
-  const T *direction;           ///< [edges,3] from the receiver to the sender
+/// Edges by receiver, of TemplateEdges (rows: template atoms) or of a ChunkGraph (rows: slots). Edges
+/// next to each other with the same filter row form a run. first = nullptr: no edges.
+template <class T> struct EdgeRows {
+  const std::int32_t *first;   ///< [rows+1]
+  const std::int32_t *other;   ///< [E] the atom at the other end
+  const std::int32_t *filter;  ///< [E] row of the filter table (q | R | mu parts, F each)
+  const T *direction;          ///< [E,3] to the other end
+  const T *filters;
+  std::int64_t filter_stride;
+  T *filter_gradients;  ///< added to by send_back
+  std::int64_t gradient_stride;
 };
 
-/// Gradients that come back to one atom from the messages it has sent.
-template <class T> struct Returning {
+/// The edges of one structure. Row r belongs to atom[r]; if that is a template atom (< n_template) it has the
+/// edges of that atom, and if r < n_slots the mobile edges of slot r.
+template <class T> struct StructureEdges {
   std::int64_t n_feat;
-  std::int64_t n_runs;
-  const T *const *filter;       ///< [n_runs]
-  T *const *filter_gradient;    ///< [n_runs] added to
-  const std::int32_t *run_end;  ///< [n_runs]
-  const T *const *q_gradient;   ///< [edges] of the receiver, F
-  const T *const *mu_gradient;  ///< [edges] of the receiver, 3F
-  const T *direction;           ///< [edges,3] from this atom to the receiver
-  const T *x;                   ///< this atom's x, 3F
-  const T *mu;                  ///< this atom's mu, 3F; nullptr: all zero
+  std::int64_t n_atoms, n_template;
+  std::int64_t n_rows, n_slots;
+  const std::int32_t *atom;  ///< [n_rows]
+  EdgeRows<T> of_template, of_mobile;
+  bool has_mu;  ///< false: mu of the senders is zero, and neither it nor its gradient is looked at
+  T *scratch;   ///< [scratch_size<T>(n_atoms)]
 };
+
+/// The messages into the rows of a structure.
+template <class T> struct Incoming {
+  StructureEdges<T> edges;
+  const T *const *x;   ///< [n_atoms] 3F, of senders; nullptr: sends to none of the rows
+  const T *const *mu;  ///< [n_atoms] 3F
+  T *const *q_out;     ///< [n_rows] F, added to
+  T *const *mu_out;    ///< [n_rows] 3F, added to
+};
+
+/// The gradients that come back to the rows of a structure from the messages they have sent (an edge read
+/// backwards is the opposite edge).
+template <class T> struct Returning {
+  StructureEdges<T> edges;
+  const T *const *gq;   ///< [n_atoms] F, of receivers; nullptr: no receiver
+  const T *const *gmu;  ///< [n_atoms] 3F
+  const T *const *x;    ///< [n_rows] 3F
+  const T *const *mu;   ///< [n_rows] 3F
+  T *const *gx_out;     ///< [n_rows] 3F, added to
+  T *const *gmu_out;    ///< [n_rows] 3F, added to
+};
+
+/// Elements of StructureEdges::scratch: one lane of x and mu of every atom.
+template <class T> constexpr std::int64_t scratch_size(std::int64_t n_atoms) {
+  return n_atoms * 6 * (64 / static_cast<std::int64_t>(sizeof(T)));
+}
 
 /// Constants of one AdamW step (method section 16); `scale` is that of the clipped gradient.
 struct AdamWStep {
@@ -42,9 +68,9 @@ struct AdamWStep {
 /// The kernels of one instruction set.
 template <class T> struct RowKernels {
   /// q += sum_j W_q x_j ; mu += sum_j (u W_R x_j + W_mu x_j mu_j), method section 8.
-  void (*receive)(const Incoming<T> &in, T *q, T *mu);
-  /// Adds to gx [3F], gmu [3F] (nullptr where mu is) and the filter gradients of `back`.
-  void (*send_back)(const Returning<T> &back, T *gx, T *gmu);
+  void (*receive)(const Incoming<T> &in);
+  /// Its gradient: adds to gx, gmu and the filter gradients.
+  void (*send_back)(const Returning<T> &back);
   /// joined[:, F:2F] = sqrt(|V|^2 + eps); vu [rows,3,2F] (V first), joined [rows,2F].
   void (*norm)(std::int64_t rows, std::int64_t n_feat, T eps, const T *vu, T *joined);
   /// q = joined[:, :F] + p + s (V.U) ; mu_out = mu + r U ; prs [rows,3F], mu [rows,3,F].

@@ -33,80 +33,121 @@ template <class T> GODIFF_INLINE void add(T *p, const Vector<T> &v) {
   store<T>(p, load<T>(p) + v);
 }
 
+// One lane of all atoms side by side: the rows themselves lie a multiple of their length apart, which
+// maps them all to a few sets of the first cache.
+template <class T> struct Packed {
+  static constexpr std::int64_t W = Lane<T>::WIDTH;
+  static constexpr std::int64_t STRIDE =
+      6 * W;  // x: a, b, c; mu: x, y, z. Gradients: q; mu: x, y, z
+  T *data;
+  const T *operator[](std::int64_t atom) const { return data + atom * STRIDE; }
+  T *operator[](std::int64_t atom) { return data + atom * STRIDE; }
+};
+
+template <class T> GODIFF_INLINE void copy(const T *from, T *to) {
+  store<T>(to, load<T>(from));
+}
+
+template <class T> struct Received { Vector<T> q, m0, m1, m2; };
+
+// Adds the messages along the edges of one row: first the plain sums over a run, then once the filter.
 template <class T, bool HAS_MU>
-GODIFF_INLINE void receive_rows(const Incoming<T> &in, T *q, T *mu) {
-  const std::int64_t F = in.n_feat;
-  for (std::int64_t f = 0; f < F; f += Lane<T>::WIDTH) {
-    Vector<T> q_sum = load<T>(q + f), m0 = load<T>(mu + f), m1 = load<T>(mu + F + f),
-              m2 = load<T>(mu + 2 * F + f);
-    std::int32_t e = 0;
-    for (std::int64_t run = 0; run < in.n_runs; ++run) {
-      Vector<T> a{}, b0{}, b1{}, b2{}, c0{}, c1{}, c2{};
-      for (const std::int32_t end = in.run_end[run]; e < end; ++e) {
-        const T *x = in.x[e] + f;
-        const T *u = in.direction + 3 * static_cast<std::int64_t>(e);
-        a += load<T>(x);
-        const Vector<T> xb = load<T>(x + F);
-        b0 += u[0] * xb;
-        b1 += u[1] * xb;
-        b2 += u[2] * xb;
-        if (HAS_MU) {
-          const T *v = in.mu[e] + f;
-          const Vector<T> xc = load<T>(x + 2 * F);
-          c0 += xc * load<T>(v);
-          c1 += xc * load<T>(v + F);
-          c2 += xc * load<T>(v + 2 * F);
-        }
-      }
-      const T *w = in.filter[run] + f;
-      q_sum += load<T>(w) * a;
-      const Vector<T> wb = load<T>(w + F);
-      m0 += wb * b0;
-      m1 += wb * b1;
-      m2 += wb * b2;
+GODIFF_INLINE void receive_edges(const EdgeRows<T> &edges, const Packed<T> &senders, std::int64_t F,
+                                 std::int64_t row, std::int64_t f, Received<T> &sum) {
+  constexpr std::int64_t W = Lane<T>::WIDTH;
+  std::int32_t e = edges.first[row];
+  const std::int32_t end = edges.first[row + 1];
+  while (e < end) {
+    const std::int32_t run = edges.filter[e];
+    Vector<T> a{}, b0{}, b1{}, b2{}, c0{}, c1{}, c2{};
+    do {
+      const T *from = senders[edges.other[e]];
+      const T *u = edges.direction + 3 * static_cast<std::int64_t>(e);
+      a += load<T>(from);
+      const Vector<T> xb = load<T>(from + W);
+      b0 += u[0] * xb;
+      b1 += u[1] * xb;
+      b2 += u[2] * xb;
       if (HAS_MU) {
-        const Vector<T> wc = load<T>(w + 2 * F);
-        m0 += wc * c0;
-        m1 += wc * c1;
-        m2 += wc * c2;
+        const Vector<T> xc = load<T>(from + 2 * W);
+        c0 += xc * load<T>(from + 3 * W);
+        c1 += xc * load<T>(from + 4 * W);
+        c2 += xc * load<T>(from + 5 * W);
       }
+      ++e;
+    } while (e < end && edges.filter[e] == run);
+    const T *w = edges.filters + run * edges.filter_stride + f;
+    sum.q += load<T>(w) * a;
+    const Vector<T> wb = load<T>(w + F);
+    sum.m0 += wb * b0;
+    sum.m1 += wb * b1;
+    sum.m2 += wb * b2;
+    if (HAS_MU) {
+      const Vector<T> wc = load<T>(w + 2 * F);
+      sum.m0 += wc * c0;
+      sum.m1 += wc * c1;
+      sum.m2 += wc * c2;
     }
-    store<T>(q + f, q_sum);
-    store<T>(mu + f, m0);
-    store<T>(mu + F + f, m1);
-    store<T>(mu + 2 * F + f, m2);
   }
 }
 
-template <class T> void receive(const Incoming<T> &in, T *q, T *mu) {
-  if (in.mu)
-    receive_rows<T, true>(in, q, mu);
-  else
-    receive_rows<T, false>(in, q, mu);
+template <class T, bool HAS_MU> GODIFF_INLINE void receive_rows(const Incoming<T> &in) {
+  constexpr std::int64_t W = Lane<T>::WIDTH;
+  const StructureEdges<T> &edges = in.edges;
+  const std::int64_t F = edges.n_feat;
+  Packed<T> senders{edges.scratch};
+  for (std::int64_t f = 0; f < F; f += W) {
+    for (std::int64_t i = 0; i < edges.n_atoms; ++i) {
+      if (!in.x[i])
+        continue;
+      for (int k = 0; k < 3; ++k) {
+        copy<T>(in.x[i] + k * F + f, senders[i] + k * W);
+        if (HAS_MU)
+          copy<T>(in.mu[i] + k * F + f, senders[i] + (3 + k) * W);
+      }
+    }
+    for (std::int64_t r = 0; r < edges.n_rows; ++r) {
+      T *q = in.q_out[r] + f, *mu = in.mu_out[r] + f;
+      Received<T> sum{load<T>(q), load<T>(mu), load<T>(mu + F), load<T>(mu + 2 * F)};
+      if (edges.of_template.first && edges.atom[r] < edges.n_template)
+        receive_edges<T, HAS_MU>(edges.of_template, senders, F, edges.atom[r], f, sum);
+      if (r < edges.n_slots)
+        receive_edges<T, HAS_MU>(edges.of_mobile, senders, F, r, f, sum);
+      store<T>(q, sum.q);
+      store<T>(mu, sum.m0);
+      store<T>(mu + F, sum.m1);
+      store<T>(mu + 2 * F, sum.m2);
+    }
+  }
 }
 
-// The edge into this atom, read backwards, is the edge to the other one: hence -direction for b.
+template <class T> void receive(const Incoming<T> &in) {
+  if (in.edges.has_mu)
+    receive_rows<T, true>(in);
+  else
+    receive_rows<T, false>(in);
+}
+
+// What a sender's row is and what comes back to it.
+template <class T> struct Sender { Vector<T> xa, xb, xc, v0, v1, v2; };
+template <class T> struct Returned { Vector<T> a, b, t0, t1, t2; };
+
 template <class T, bool HAS_MU>
-GODIFF_INLINE void send_back_rows(const Returning<T> &back, T *gx, T *gmu) {
-  const std::int64_t F = back.n_feat;
-  for (std::int64_t f = 0; f < F; f += Lane<T>::WIDTH) {
-    Vector<T> ga{}, gb{}, t0{}, t1{}, t2{};
-    const Vector<T> xa = load<T>(back.x + f), xb = load<T>(back.x + F + f);
-    Vector<T> xc{}, v0{}, v1{}, v2{};
-    if (HAS_MU) {
-      xc = load<T>(back.x + 2 * F + f);
-      v0 = load<T>(back.mu + f);
-      v1 = load<T>(back.mu + F + f);
-      v2 = load<T>(back.mu + 2 * F + f);
-    }
-    std::int32_t e = 0;
-    for (std::int64_t run = 0; run < back.n_runs; ++run) {
-      Vector<T> s{}, d{}, g0{}, g1{}, g2{};
-      for (const std::int32_t end = back.run_end[run]; e < end; ++e) {
-        const T *gm = back.mu_gradient[e] + f;
-        const T *u = back.direction + 3 * static_cast<std::int64_t>(e);
-        s += load<T>(back.q_gradient[e] + f);
-        const Vector<T> h0 = load<T>(gm), h1 = load<T>(gm + F), h2 = load<T>(gm + 2 * F);
+GODIFF_INLINE void send_back_edges(const EdgeRows<T> &edges, const T *const *gq,
+                                   const Packed<T> &receivers, std::int64_t F, std::int64_t row,
+                                   std::int64_t f, const Sender<T> &from, Returned<T> &sum) {
+  constexpr std::int64_t W = Lane<T>::WIDTH;
+  std::int32_t e = edges.first[row];
+  const std::int32_t end = edges.first[row + 1];
+  while (e < end) {
+    const std::int32_t run = edges.filter[e];
+    Vector<T> s{}, d{}, g0{}, g1{}, g2{};
+    do {
+      if (gq[edges.other[e]]) {
+        const T *to = receivers[edges.other[e]];
+        const T *u = edges.direction + 3 * static_cast<std::int64_t>(e);
+        s += load<T>(to);
+        const Vector<T> h0 = load<T>(to + W), h1 = load<T>(to + 2 * W), h2 = load<T>(to + 3 * W);
         d += u[0] * h0;
         d += u[1] * h1;
         d += u[2] * h2;
@@ -116,36 +157,73 @@ GODIFF_INLINE void send_back_rows(const Returning<T> &back, T *gx, T *gmu) {
           g2 += h2;
         }
       }
-      const T *w = back.filter[run] + f;
-      T *gw = back.filter_gradient[run] + f;
-      ga += load<T>(w) * s;
-      gb -= load<T>(w + F) * d;
-      add<T>(gw, xa * s);
-      add<T>(gw + F, -(xb * d));
-      if (HAS_MU) {
-        const Vector<T> wc = load<T>(w + 2 * F);
-        t0 += wc * g0;
-        t1 += wc * g1;
-        t2 += wc * g2;
-        add<T>(gw + 2 * F, xc * (v0 * g0 + v1 * g1 + v2 * g2));
-      }
-    }
-    add<T>(gx + f, ga);
-    add<T>(gx + F + f, gb);
+      ++e;
+    } while (e < end && edges.filter[e] == run);
+    const T *w = edges.filters + run * edges.filter_stride + f;
+    T *gw = edges.filter_gradients + run * edges.gradient_stride + f;
+    // The edge into this atom, read backwards, is the edge to the other one: hence -direction for b.
+    sum.a += load<T>(w) * s;
+    sum.b -= load<T>(w + F) * d;
+    add<T>(gw, from.xa * s);
+    add<T>(gw + F, -(from.xb * d));
     if (HAS_MU) {
-      add<T>(gx + 2 * F + f, v0 * t0 + v1 * t1 + v2 * t2);
-      add<T>(gmu + f, xc * t0);
-      add<T>(gmu + F + f, xc * t1);
-      add<T>(gmu + 2 * F + f, xc * t2);
+      const Vector<T> wc = load<T>(w + 2 * F);
+      sum.t0 += wc * g0;
+      sum.t1 += wc * g1;
+      sum.t2 += wc * g2;
+      add<T>(gw + 2 * F, from.xc * (from.v0 * g0 + from.v1 * g1 + from.v2 * g2));
     }
   }
 }
 
-template <class T> void send_back(const Returning<T> &back, T *gx, T *gmu) {
-  if (back.mu)
-    send_back_rows<T, true>(back, gx, gmu);
+template <class T, bool HAS_MU> GODIFF_INLINE void send_back_rows(const Returning<T> &back) {
+  constexpr std::int64_t W = Lane<T>::WIDTH;
+  const StructureEdges<T> &edges = back.edges;
+  const std::int64_t F = edges.n_feat;
+  Packed<T> receivers{edges.scratch};
+  for (std::int64_t f = 0; f < F; f += W) {
+    for (std::int64_t i = 0; i < edges.n_atoms; ++i) {
+      if (!back.gq[i])
+        continue;
+      copy<T>(back.gq[i] + f, receivers[i]);
+      for (int k = 0; k < 3; ++k)
+        copy<T>(back.gmu[i] + k * F + f, receivers[i] + (1 + k) * W);
+    }
+    for (std::int64_t r = 0; r < edges.n_rows; ++r) {
+      const T *x = back.x[r] + f;
+      Sender<T> from{load<T>(x), load<T>(x + F), {}, {}, {}, {}};
+      if (HAS_MU) {
+        const T *mu = back.mu[r] + f;
+        from.xc = load<T>(x + 2 * F);
+        from.v0 = load<T>(mu);
+        from.v1 = load<T>(mu + F);
+        from.v2 = load<T>(mu + 2 * F);
+      }
+      Returned<T> sum{};
+      if (edges.of_template.first && edges.atom[r] < edges.n_template)
+        send_back_edges<T, HAS_MU>(edges.of_template, back.gq, receivers, F, edges.atom[r], f, from,
+                                   sum);
+      if (r < edges.n_slots)
+        send_back_edges<T, HAS_MU>(edges.of_mobile, back.gq, receivers, F, r, f, from, sum);
+      T *gx = back.gx_out[r] + f;
+      add<T>(gx, sum.a);
+      add<T>(gx + F, sum.b);
+      if (HAS_MU) {
+        add<T>(gx + 2 * F, from.v0 * sum.t0 + from.v1 * sum.t1 + from.v2 * sum.t2);
+        T *gmu = back.gmu_out[r] + f;
+        add<T>(gmu, from.xc * sum.t0);
+        add<T>(gmu + F, from.xc * sum.t1);
+        add<T>(gmu + 2 * F, from.xc * sum.t2);
+      }
+    }
+  }
+}
+
+template <class T> void send_back(const Returning<T> &back) {
+  if (back.edges.has_mu)
+    send_back_rows<T, true>(back);
   else
-    send_back_rows<T, false>(back, gx, gmu);
+    send_back_rows<T, false>(back);
 }
 
 GODIFF_INLINE float root(float x) {

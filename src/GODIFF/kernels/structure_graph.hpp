@@ -7,6 +7,23 @@
 
 namespace godiff {
 
+/// Unit vectors of edges, [E,3], in both precisions: the kernels read them as they are.
+struct Directions {
+  std::vector<double> in_double;
+  std::vector<float> in_single;
+
+  void resize(std::size_t n) {
+    in_double.resize(n);
+    in_single.resize(n);
+  }
+  void set(std::size_t i, double value) {
+    in_double[i] = value;
+    in_single[i] = static_cast<float>(value);
+  }
+  const double *data(double) const { return in_double.data(); }
+  const float *data(float) const { return in_single.data(); }
+};
+
 /// Directed edges between template atoms, the same in every structure of a search.
 ///
 /// Sorted by receiver and then by filter row, so that edges of one length form runs. The entries of
@@ -18,7 +35,7 @@ struct TemplateEdges {
   std::vector<std::int32_t> receiver;  ///< [E], spelled out for the plain twins
   std::vector<std::int32_t> sender;    ///< [E]
   std::vector<std::int32_t> filter;    ///< [E] row of `distance`
-  std::vector<double> direction;       ///< [E,3]
+  Directions direction;                ///< [E,3]
   std::vector<double> distance;        ///< [D] distinct lengths, Angstrom
 
   std::int64_t n_edges() const { return static_cast<std::int64_t>(sender.size()); }
@@ -45,9 +62,9 @@ struct ChunkGraph {
   // Edges with at least one mobile end, by receiver; rows are those of depth 1.
   std::vector<std::int32_t> first;     ///< [rows(1)+1]
   std::vector<std::int32_t> receiver;  ///< [E] slot
-  std::vector<std::int32_t> sender;    ///< [E] slot in the same structure
+  std::vector<std::int32_t> sender;    ///< [E] atom of the same structure
   std::vector<std::int32_t> pair;      ///< [E] both directions of a pair have the same filter
-  std::vector<double> direction;       ///< [E,3] from the receiver to the sender; 0 if coincident
+  Directions direction;                ///< [E,3] from the receiver to the sender; 0 if coincident
   std::vector<double> distance;        ///< [pairs] Angstrom
 
   std::int64_t n_atoms() const { return n_template + n_mobile; }

@@ -86,14 +86,16 @@ TemplateEdges directed(const std::vector<Pair> &pairs, std::int64_t n, c10::Scal
     return x.receiver != y.receiver ? x.receiver < y.receiver : x.filter < y.filter;
   });
   edges.first.assign(n + 1, 0);
+  edges.direction.resize(3 * list.size());
   for (const Directed &e : list) {
+    const std::size_t at = 3 * edges.sender.size();
     ++edges.first[e.receiver + 1];
     edges.receiver.push_back(e.receiver);
     edges.sender.push_back(e.sender);
     edges.filter.push_back(e.filter);
     for (int k = 0; k < 3; ++k)
-      edges.direction.push_back(e.reversed ? -pairs[e.pair].direction[k]
-                                           : pairs[e.pair].direction[k]);
+      edges.direction.set(at + k,
+                          e.reversed ? -pairs[e.pair].direction[k] : pairs[e.pair].direction[k]);
   }
   std::partial_sum(edges.first.begin(), edges.first.end(), edges.first.begin());
   return edges;
@@ -220,9 +222,8 @@ void StructureGraphs::build(const double *positions, std::int64_t count, int max
   const auto for_directed = [&](auto visit) {
     for (std::int64_t g = 0; g < count; ++g)
       for (std::size_t p = g == 0 ? 0 : pairs_end[g - 1]; p < pairs_end[g]; ++p) {
-        const std::int32_t a = slot_of(g, pairs[p].a), b = slot_of(g, pairs[p].b);
-        visit(g, a, b, p, 1.0);
-        visit(g, b, a, p, -1.0);
+        visit(g, slot_of(g, pairs[p].a), pairs[p].b, p, 1.0);
+        visit(g, slot_of(g, pairs[p].b), pairs[p].a, p, -1.0);
       }
   };
   for_directed([&](std::int64_t g, std::int32_t receiver, std::int32_t, std::size_t, double) {
@@ -238,7 +239,7 @@ void StructureGraphs::build(const double *positions, std::int64_t count, int max
         graph.sender[e] = sender;
         graph.pair[e] = static_cast<std::int32_t>(p);
         for (int k = 0; k < 3; ++k)
-          graph.direction[3 * static_cast<std::size_t>(e) + k] = sign * pairs[p].direction[k];
+          graph.direction.set(3 * static_cast<std::size_t>(e) + k, sign * pairs[p].direction[k]);
       });
   for (std::size_t p = 0; p < pairs.size(); ++p)
     graph.distance[p] = pairs[p].distance;
