@@ -18,6 +18,8 @@
 
 #include <ATen/Parallel.h>
 
+#include <malloc.h>
+
 #include "core/geometry/fingerprint.hpp"
 #include "core/io/safetensors.hpp"
 #include "core/search/run_files.hpp"
@@ -117,6 +119,8 @@ void run(int structures, const std::string &name, const std::string &folder) {
     next_row *= 2;
     Clock save, bytes, read, restore;
     const double trained = search.totals().seconds_training;
+    malloc_trim(0);  // of freed memory only what the process cannot give back is counted
+    const double memory = memory_mb("VmRSS:");
     search.prepare({});
     const double learned = search.totals().seconds_training - trained;
     SafeTensors state;
@@ -136,7 +140,7 @@ void run(int structures, const std::string &name, const std::string &folder) {
                 search.archive().size(), 1e6 * t.seconds_sampling / static_cast<double>(t.drawn),
                 finger.per(n / SAMPLE), report.per(n), record.per(n), 1e3 * learned, end.per(m),
                 best.per(m), checkpoint.per(m), written, save.per(1e6), bytes.per(1e6),
-                read.per(1e6), restore.per(1e6), memory_mb("VmRSS:"), memory_mb("VmHWM:"));
+                read.per(1e6), restore.per(1e6), memory, memory_mb("VmHWM:"));
     std::fflush(stdout);
     since = 0;
   }

@@ -110,10 +110,11 @@ std::vector<Neighbour> candidates(const System &system, const Positions &mobile,
 
 // A sum of the eigenvalues with irregular weights that add up to 1 in magnitude: it differs by no
 // more than fingerprint_distance(), and different spectra differ in it.
-double weighted_sum(const Fingerprint &fingerprint, double irrational) {
+double weighted_sum(const Fingerprint &fingerprint) {
+  constexpr double IRRATIONAL = 0.6180339887498949;
   double sum = 0.0, total = 0.0;
   for (std::size_t k = 0; k < fingerprint.size(); ++k) {
-    const double turn = irrational * static_cast<double>(k + 1);
+    const double turn = IRRATIONAL * static_cast<double>(k + 1);
     const double weight = turn - std::floor(turn) - 0.5;
     sum += weight * fingerprint[k];
     total += std::abs(weight);
@@ -183,10 +184,11 @@ ClassRegistry::ClassRegistry(const std::vector<Fingerprint> &representatives, do
 
 ClassRegistry::Place ClassRegistry::place(const Fingerprint &fingerprint) const {
   const double width = tolerance_ + ROUNDING;
-  const double x = weighted_sum(fingerprint, 0.6180339887498949);
-  const double y = weighted_sum(fingerprint, 0.4142135623730950);
-  return {fingerprint.size(), static_cast<std::int64_t>(std::floor(x / width)),
-          static_cast<std::int64_t>(std::floor(y / width))};
+  const auto cell = [&](double x) { return static_cast<std::int64_t>(std::floor(x / width)); };
+  if (fingerprint.empty())
+    return {0, 0, 0, 0};
+  return {fingerprint.size(), cell(fingerprint.front()), cell(fingerprint.back()),
+          cell(weighted_sum(fingerprint))};
 }
 
 void ClassRegistry::add(const Fingerprint &fingerprint) {
@@ -194,19 +196,24 @@ void ClassRegistry::add(const Fingerprint &fingerprint) {
   representatives_.push_back(fingerprint);
 }
 
-int ClassRegistry::find(const Fingerprint &fingerprint) const {
-  const auto [count, x, y] = place(fingerprint);
-  int lowest = -1;
-  for (std::int64_t row = x - 1; row <= x + 1; ++row) {
-    const auto end = grid_.upper_bound({count, row, y + 1});
-    for (auto entry = grid_.lower_bound({count, row, y - 1}); entry != end; ++entry) {
-      const int k = entry->second;
-      if (lowest >= 0 && k > lowest)
-        continue;
-      if (fingerprint_distance(representatives_[k], fingerprint) <= tolerance_)
-        lowest = k;
+std::vector<int> ClassRegistry::nearby(const Fingerprint &fingerprint) const {
+  const auto [count, low, high, sum] = place(fingerprint);
+  std::vector<int> classes;
+  for (std::int64_t l = low - 1; l <= low + 1; ++l)
+    for (std::int64_t h = high - 1; h <= high + 1; ++h) {
+      const auto end = grid_.upper_bound({count, l, h, sum + 1});
+      for (auto entry = grid_.lower_bound({count, l, h, sum - 1}); entry != end; ++entry)
+        classes.push_back(entry->second);
     }
-  }
+  return classes;
+}
+
+int ClassRegistry::find(const Fingerprint &fingerprint) const {
+  int lowest = -1;
+  for (const int k : nearby(fingerprint))
+    if ((lowest < 0 || k < lowest) &&
+        fingerprint_distance(representatives_[k], fingerprint) <= tolerance_)
+      lowest = k;
   return lowest;
 }
 

@@ -42,6 +42,9 @@ public:
   int classify(const Fingerprint &fingerprint);
   /// As classify() without making a class: -1 when there is none.
   int find(const Fingerprint &fingerprint) const;
+  /// The classes that find() compares with, in no order: all within the tolerance are among them,
+  /// and few others.
+  std::vector<int> nearby(const Fingerprint &fingerprint) const;
   /// One fingerprint per class, by class number.
   const std::vector<Fingerprint> &representatives() const { return representatives_; }
   /// Number of classes.
@@ -52,12 +55,14 @@ private:
 
   double tolerance_;
   std::vector<Fingerprint> representatives_;
-  using Place = std::tuple<std::size_t, std::int64_t, std::int64_t>;
+  // Number of eigenvalues and three coordinates in a grid.
+  using Place = std::tuple<std::size_t, std::int64_t, std::int64_t, std::int64_t>;
   Place place(const Fingerprint &fingerprint) const;
 
-  // Class numbers by size and by two coordinates in a grid. A coordinate is a weighted sum of the
-  // eigenvalues, the weights adding up to 1 in magnitude, over the tolerance: fingerprints within
-  // the tolerance are in the same or in neighbouring cells.
+  // Class numbers by place. The coordinates are the lowest and the highest eigenvalue and a weighted
+  // sum of all, the weights adding up to 1 in magnitude, over the tolerance: fingerprints within the
+  // tolerance are in the same or in neighbouring cells. A sum alone is not enough: the more atoms,
+  // the closer together are the sums of all structures.
   std::multimap<Place, int> grid_;
 };
 
