@@ -33,46 +33,57 @@ template <class T> GODIFF_INLINE void add(T *p, const Vector<T> &v) {
   store<T>(p, load<T>(p) + v);
 }
 
-// One lane of all atoms side by side: the rows themselves lie a multiple of their length apart, which
-// maps them all to a few sets of the first cache.
-template <class T> struct Packed {
-  static constexpr std::int64_t W = Lane<T>::WIDTH;
-  static constexpr std::int64_t STRIDE =
-      6 * W;  // x: a, b, c; mu: x, y, z. Gradients: q; mu: x, y, z
-  T *data;
-  const T *operator[](std::int64_t atom) const { return data + atom * STRIDE; }
-  T *operator[](std::int64_t atom) { return data + atom * STRIDE; }
-};
-
 template <class T> GODIFF_INLINE void copy(const T *from, T *to) {
   store<T>(to, load<T>(from));
 }
 
+// Where the edges find the rows at their other end: x and mu of senders, or the gradients of q and mu
+// of receivers; `step` apart for each of the parts a, b, c or x, y, z.
+//
+// The template edges visit each row some thirty times, so one lane of all atoms is packed side by side
+// first: the rows themselves lie a multiple of their length apart, which maps them all to a few sets of
+// the first cache. The mobile edges, each with a filter of its own, read the rows as they are.
+template <class T> struct PackedRows {
+  static constexpr std::int64_t W = Lane<T>::WIDTH, STRIDE = 6 * W;
+  T *data;
+  std::int64_t step = W;
+  const T *first(std::int64_t atom) const { return data + atom * STRIDE; }
+  const T *second(std::int64_t atom) const { return data + atom * STRIDE + 3 * W; }
+};
+
+template <class T> struct PlainRows {
+  const T *const *firsts, *const *seconds;
+  std::int64_t f, step;
+  const T *first(std::int64_t atom) const { return firsts[atom] + f; }
+  const T *second(std::int64_t atom) const { return seconds[atom] + f; }
+};
+
 template <class T> struct Received { Vector<T> q, m0, m1, m2; };
 
 // Adds the messages along the edges of one row: first the plain sums over a run, then once the filter.
-template <class T, bool HAS_MU>
-GODIFF_INLINE void receive_edges(const EdgeRows<T> &edges, const Packed<T> &senders, std::int64_t F,
+template <class T, bool HAS_MU, class Rows>
+GODIFF_INLINE void receive_edges(const EdgeRows<T> &edges, const Rows &senders, std::int64_t F,
                                  std::int64_t row, std::int64_t f, Received<T> &sum) {
-  constexpr std::int64_t W = Lane<T>::WIDTH;
+  const std::int64_t step = senders.step;
   std::int32_t e = edges.first[row];
   const std::int32_t end = edges.first[row + 1];
   while (e < end) {
     const std::int32_t run = edges.filter[e];
     Vector<T> a{}, b0{}, b1{}, b2{}, c0{}, c1{}, c2{};
     do {
-      const T *from = senders[edges.other[e]];
+      const T *x = senders.first(edges.other[e]);
       const T *u = edges.direction + 3 * static_cast<std::int64_t>(e);
-      a += load<T>(from);
-      const Vector<T> xb = load<T>(from + W);
+      a += load<T>(x);
+      const Vector<T> xb = load<T>(x + step);
       b0 += u[0] * xb;
       b1 += u[1] * xb;
       b2 += u[2] * xb;
       if (HAS_MU) {
-        const Vector<T> xc = load<T>(from + 2 * W);
-        c0 += xc * load<T>(from + 3 * W);
-        c1 += xc * load<T>(from + 4 * W);
-        c2 += xc * load<T>(from + 5 * W);
+        const T *mu = senders.second(edges.other[e]);
+        const Vector<T> xc = load<T>(x + 2 * step);
+        c0 += xc * load<T>(mu);
+        c1 += xc * load<T>(mu + step);
+        c2 += xc * load<T>(mu + 2 * step);
       }
       ++e;
     } while (e < end && edges.filter[e] == run);
@@ -91,66 +102,75 @@ GODIFF_INLINE void receive_edges(const EdgeRows<T> &edges, const Packed<T> &send
   }
 }
 
-template <class T, bool HAS_MU> GODIFF_INLINE void receive_rows(const Incoming<T> &in) {
-  constexpr std::int64_t W = Lane<T>::WIDTH;
+template <class T, bool HAS_MU, class Rows>
+GODIFF_INLINE void receive_row(const EdgeRows<T> &edges, const Rows &senders, std::int64_t F,
+                               std::int64_t row, std::int64_t f, T *q, T *mu) {
+  Received<T> sum{load<T>(q + f), load<T>(mu + f), load<T>(mu + F + f), load<T>(mu + 2 * F + f)};
+  receive_edges<T, HAS_MU>(edges, senders, F, row, f, sum);
+  store<T>(q + f, sum.q);
+  store<T>(mu + f, sum.m0);
+  store<T>(mu + F + f, sum.m1);
+  store<T>(mu + 2 * F + f, sum.m2);
+}
+
+template <class T, bool HAS_MU> GODIFF_INLINE void receive_all(const Incoming<T> &in) {
+  constexpr std::int64_t W = Lane<T>::WIDTH, STRIDE = PackedRows<T>::STRIDE;
   const StructureEdges<T> &edges = in.edges;
   const std::int64_t F = edges.n_feat;
-  Packed<T> senders{edges.scratch};
-  for (std::int64_t f = 0; f < F; f += W) {
-    for (std::int64_t i = 0; i < edges.n_atoms; ++i) {
+  for (std::int64_t f = 0; edges.of_template.first && f < F; f += W) {
+    for (std::int64_t i = 0; i < edges.n_template; ++i) {
       if (!in.x[i])
         continue;
       for (int k = 0; k < 3; ++k) {
-        copy<T>(in.x[i] + k * F + f, senders[i] + k * W);
+        copy<T>(in.x[i] + k * F + f, edges.scratch + i * STRIDE + k * W);
         if (HAS_MU)
-          copy<T>(in.mu[i] + k * F + f, senders[i] + (3 + k) * W);
+          copy<T>(in.mu[i] + k * F + f, edges.scratch + i * STRIDE + (3 + k) * W);
       }
     }
-    for (std::int64_t r = 0; r < edges.n_rows; ++r) {
-      T *q = in.q_out[r] + f, *mu = in.mu_out[r] + f;
-      Received<T> sum{load<T>(q), load<T>(mu), load<T>(mu + F), load<T>(mu + 2 * F)};
-      if (edges.of_template.first && edges.atom[r] < edges.n_template)
-        receive_edges<T, HAS_MU>(edges.of_template, senders, F, edges.atom[r], f, sum);
-      if (r < edges.n_slots)
-        receive_edges<T, HAS_MU>(edges.of_mobile, senders, F, r, f, sum);
-      store<T>(q, sum.q);
-      store<T>(mu, sum.m0);
-      store<T>(mu + F, sum.m1);
-      store<T>(mu + 2 * F, sum.m2);
-    }
+    const PackedRows<T> senders{edges.scratch};
+    for (std::int64_t r = 0; r < edges.n_rows; ++r)
+      if (edges.atom[r] < edges.n_template)
+        receive_row<T, HAS_MU>(edges.of_template, senders, F, edges.atom[r], f, in.q_out[r],
+                               in.mu_out[r]);
   }
+  for (std::int64_t r = 0; r < edges.n_slots; ++r)
+    for (std::int64_t f = 0; f < F; f += W)
+      receive_row<T, HAS_MU>(edges.of_mobile, PlainRows<T>{in.x, in.mu, f, F}, F, r, f, in.q_out[r],
+                             in.mu_out[r]);
 }
 
 template <class T> void receive(const Incoming<T> &in) {
   if (in.edges.has_mu)
-    receive_rows<T, true>(in);
+    receive_all<T, true>(in);
   else
-    receive_rows<T, false>(in);
+    receive_all<T, false>(in);
 }
 
 // What a sender's row is and what comes back to it.
 template <class T> struct Sender { Vector<T> xa, xb, xc, v0, v1, v2; };
 template <class T> struct Returned { Vector<T> a, b, t0, t1, t2; };
 
-template <class T, bool HAS_MU>
+template <class T, bool HAS_MU, class Rows>
 GODIFF_INLINE void send_back_edges(const EdgeRows<T> &edges, const T *const *gq,
-                                   const Packed<T> &receivers, std::int64_t F, std::int64_t row,
+                                   const Rows &receivers, std::int64_t F, std::int64_t row,
                                    std::int64_t f, const Sender<T> &from, Returned<T> &sum) {
-  constexpr std::int64_t W = Lane<T>::WIDTH;
+  const std::int64_t step = receivers.step;
   std::int32_t e = edges.first[row];
   const std::int32_t end = edges.first[row + 1];
   while (e < end) {
     const std::int32_t run = edges.filter[e];
-    Vector<T> s{}, d{}, g0{}, g1{}, g2{};
+    // Three sums for u.g instead of one: each is a chain of its own for the processor.
+    Vector<T> s{}, d0{}, d1{}, d2{}, g0{}, g1{}, g2{};
     do {
-      if (gq[edges.other[e]]) {
-        const T *to = receivers[edges.other[e]];
+      const std::int32_t i = edges.other[e];
+      if (gq[i]) {
+        const T *gmu = receivers.second(i);
         const T *u = edges.direction + 3 * static_cast<std::int64_t>(e);
-        s += load<T>(to);
-        const Vector<T> h0 = load<T>(to + W), h1 = load<T>(to + 2 * W), h2 = load<T>(to + 3 * W);
-        d += u[0] * h0;
-        d += u[1] * h1;
-        d += u[2] * h2;
+        s += load<T>(receivers.first(i));
+        const Vector<T> h0 = load<T>(gmu), h1 = load<T>(gmu + step), h2 = load<T>(gmu + 2 * step);
+        d0 += u[0] * h0;
+        d1 += u[1] * h1;
+        d2 += u[2] * h2;
         if (HAS_MU) {
           g0 += h0;
           g1 += h1;
@@ -159,6 +179,7 @@ GODIFF_INLINE void send_back_edges(const EdgeRows<T> &edges, const T *const *gq,
       }
       ++e;
     } while (e < end && edges.filter[e] == run);
+    const Vector<T> d = d0 + d1 + d2;
     const T *w = edges.filters + run * edges.filter_stride + f;
     T *gw = edges.filter_gradients + run * edges.gradient_stride + f;
     // The edge into this atom, read backwards, is the edge to the other one: hence -direction for b.
@@ -176,54 +197,62 @@ GODIFF_INLINE void send_back_edges(const EdgeRows<T> &edges, const T *const *gq,
   }
 }
 
-template <class T, bool HAS_MU> GODIFF_INLINE void send_back_rows(const Returning<T> &back) {
-  constexpr std::int64_t W = Lane<T>::WIDTH;
+template <class T, bool HAS_MU, class Rows>
+GODIFF_INLINE void send_back_row(const Returning<T> &back, const EdgeRows<T> &edges,
+                                 const Rows &receivers, std::int64_t row, std::int64_t r,
+                                 std::int64_t f) {
+  const std::int64_t F = back.edges.n_feat;
+  const T *x = back.x[r] + f;
+  Sender<T> from{load<T>(x), load<T>(x + F), {}, {}, {}, {}};
+  if (HAS_MU) {
+    const T *mu = back.mu[r] + f;
+    from.xc = load<T>(x + 2 * F);
+    from.v0 = load<T>(mu);
+    from.v1 = load<T>(mu + F);
+    from.v2 = load<T>(mu + 2 * F);
+  }
+  Returned<T> sum{};
+  send_back_edges<T, HAS_MU>(edges, back.gq, receivers, F, row, f, from, sum);
+  T *gx = back.gx_out[r] + f;
+  add<T>(gx, sum.a);
+  add<T>(gx + F, sum.b);
+  if (HAS_MU) {
+    add<T>(gx + 2 * F, from.v0 * sum.t0 + from.v1 * sum.t1 + from.v2 * sum.t2);
+    T *gmu = back.gmu_out[r] + f;
+    add<T>(gmu, from.xc * sum.t0);
+    add<T>(gmu + F, from.xc * sum.t1);
+    add<T>(gmu + 2 * F, from.xc * sum.t2);
+  }
+}
+
+template <class T, bool HAS_MU> GODIFF_INLINE void send_back_all(const Returning<T> &back) {
+  constexpr std::int64_t W = Lane<T>::WIDTH, STRIDE = PackedRows<T>::STRIDE;
   const StructureEdges<T> &edges = back.edges;
   const std::int64_t F = edges.n_feat;
-  Packed<T> receivers{edges.scratch};
-  for (std::int64_t f = 0; f < F; f += W) {
-    for (std::int64_t i = 0; i < edges.n_atoms; ++i) {
+  for (std::int64_t f = 0; edges.of_template.first && f < F; f += W) {
+    for (std::int64_t i = 0; i < edges.n_template; ++i) {
       if (!back.gq[i])
         continue;
-      copy<T>(back.gq[i] + f, receivers[i]);
+      copy<T>(back.gq[i] + f, edges.scratch + i * STRIDE);
       for (int k = 0; k < 3; ++k)
-        copy<T>(back.gmu[i] + k * F + f, receivers[i] + (1 + k) * W);
+        copy<T>(back.gmu[i] + k * F + f, edges.scratch + i * STRIDE + (3 + k) * W);
     }
-    for (std::int64_t r = 0; r < edges.n_rows; ++r) {
-      const T *x = back.x[r] + f;
-      Sender<T> from{load<T>(x), load<T>(x + F), {}, {}, {}, {}};
-      if (HAS_MU) {
-        const T *mu = back.mu[r] + f;
-        from.xc = load<T>(x + 2 * F);
-        from.v0 = load<T>(mu);
-        from.v1 = load<T>(mu + F);
-        from.v2 = load<T>(mu + 2 * F);
-      }
-      Returned<T> sum{};
-      if (edges.of_template.first && edges.atom[r] < edges.n_template)
-        send_back_edges<T, HAS_MU>(edges.of_template, back.gq, receivers, F, edges.atom[r], f, from,
-                                   sum);
-      if (r < edges.n_slots)
-        send_back_edges<T, HAS_MU>(edges.of_mobile, back.gq, receivers, F, r, f, from, sum);
-      T *gx = back.gx_out[r] + f;
-      add<T>(gx, sum.a);
-      add<T>(gx + F, sum.b);
-      if (HAS_MU) {
-        add<T>(gx + 2 * F, from.v0 * sum.t0 + from.v1 * sum.t1 + from.v2 * sum.t2);
-        T *gmu = back.gmu_out[r] + f;
-        add<T>(gmu, from.xc * sum.t0);
-        add<T>(gmu + F, from.xc * sum.t1);
-        add<T>(gmu + 2 * F, from.xc * sum.t2);
-      }
-    }
+    const PackedRows<T> receivers{edges.scratch};
+    for (std::int64_t r = 0; r < edges.n_rows; ++r)
+      if (edges.atom[r] < edges.n_template)
+        send_back_row<T, HAS_MU>(back, edges.of_template, receivers, edges.atom[r], r, f);
   }
+  for (std::int64_t r = 0; r < edges.n_slots; ++r)
+    for (std::int64_t f = 0; f < F; f += W)
+      send_back_row<T, HAS_MU>(back, edges.of_mobile, PlainRows<T>{back.gq, back.gmu, f, F}, r, r,
+                               f);
 }
 
 template <class T> void send_back(const Returning<T> &back) {
   if (back.edges.has_mu)
-    send_back_rows<T, true>(back);
+    send_back_all<T, true>(back);
   else
-    send_back_rows<T, false>(back);
+    send_back_all<T, false>(back);
 }
 
 GODIFF_INLINE float root(float x) {
