@@ -230,6 +230,37 @@ TEST(Fingerprint, OneAtomAndErrors) {
   EXPECT_EQ(fingerprint_distance({1, 2, 3}, {1, 2.5, 2.75}), 0.5);
 }
 
+TEST(Fingerprint, BondsAreThoseOfTheNearestImagesInSmallSkewedCells) {
+  // All pairs within 1.1 times the sum of the radii, by a search over images; a third atom takes a
+  // bond away only from behind, so pairs are looked at alone.
+  RandomStream random(8, godiff::Purpose::INIT);
+  int bonds = 0;
+  for (int k = 0; k < 2000; ++k) {
+    System system = cluster({PT, 8});
+    const bool periodic_z = k % 2 == 0;
+    system.cell = Cell({{{4.5, 0, 0}, {k % 3 - 1.0, 4.5, 0}, {0.5, -0.7, 6}}},
+                       {true, k % 5 != 0, periodic_z});
+    Positions r;
+    for (int x = 0; x < 6; ++x)
+      r.push_back(20.0 * random.uniform() - 10.0);
+    double shortest = std::numeric_limits<double>::infinity();
+    constexpr int REACH = 10;
+    for (int a = -REACH; a <= REACH; ++a)
+      for (int b = k % 5 != 0 ? -REACH : 0; b <= (k % 5 != 0 ? REACH : 0); ++b)
+        for (int c = periodic_z ? -REACH : 0; c <= (periodic_z ? REACH : 0); ++c) {
+          const Vec3 shift = system.cell.cartesian(
+              {static_cast<double>(a), static_cast<double>(b), static_cast<double>(c)});
+          const Vec3 d{r[3] - r[0] + shift[0], r[4] - r[1] + shift[1], r[5] - r[2] + shift[2]};
+          shortest = std::min(shortest, std::sqrt(godiff::dot(d, d)));
+        }
+    const bool bonded = shortest < 1.1 * (1.36 + 0.66);  // Cordero radii of Pt and O
+    EXPECT_EQ(bond_matrix(system, r), (std::vector<char>{0, bonded, bonded, 0})) << k;
+    bonds += bonded;
+  }
+  EXPECT_GT(bonds, 200);
+  EXPECT_LT(bonds, 1800);
+}
+
 TEST(ClassRegistry, NumbersClassesInOrderOfAppearance) {
   ClassRegistry registry;
   EXPECT_EQ(registry.classify({1, 2, 3}), 0);

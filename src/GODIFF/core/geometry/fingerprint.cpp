@@ -19,6 +19,7 @@ namespace {
 constexpr double BOND_MIN = 1e-3;  // bond lengths in units of the sum of the covalent radii
 constexpr double BOND_MAX = 1.1;
 constexpr int CIRCLE_POINTS = 8;
+constexpr double SURELY = 1e-6;    // Angstrom, above the rounding of fractional coordinates
 constexpr double ROUNDING = 1e-9;  // of the weighted sums that place a class in the grid
 const double CIRCLE_TANGENT = std::tan(20.0 * M_PI / 180.0);
 
@@ -79,14 +80,41 @@ bool shadowed(const Plane &bond, double distance, const std::vector<Plane> &clos
   return false;
 }
 
+// Fractional coordinates of the mobile atoms, in [0,1] along periodic axes.
+std::vector<Vec3> fractional_places(const System &system, const Positions &mobile) {
+  std::vector<Vec3> places;
+  for (std::size_t i = 0; i < mobile.size(); i += 3) {
+    Vec3 f = system.cell.fractional({mobile[i], mobile[i + 1], mobile[i + 2]});
+    for (int k = 0; k < 3; ++k)
+      if (system.cell.periodic(k))
+        f[k] -= std::floor(f[k]);
+    places.push_back(f);
+  }
+  return places;
+}
+
+// No images of two atoms at these places are closer than this, but for rounding: the distance along
+// the normal of a pair of faces.
+double distance_at_least(const Cell &cell, const Vec3 &a, const Vec3 &b) {
+  double largest = 0.0;
+  for (int k = 0; k < 3; ++k) {
+    const double f = std::abs(b[k] - a[k]);
+    largest = std::max(largest, cell.width(k) * (cell.periodic(k) ? std::min(f, 1.0 - f) : f));
+  }
+  return largest;
+}
+
 // Candidate bonds of atom i by increasing distance (equal distances: by index).
-std::vector<Neighbour> candidates(const System &system, const Positions &mobile, std::int64_t i) {
+std::vector<Neighbour> candidates(const System &system, const Positions &mobile,
+                                  const std::vector<Vec3> &places, std::int64_t i) {
   std::vector<Neighbour> result;
   const double radius = covalent_radius(system.mobile_number(i));
   for (std::int64_t j = 0; j < system.n_mobile; ++j) {
     if (j == i)
       continue;
     const double radii = radius + covalent_radius(system.mobile_number(j));
+    if (distance_at_least(system.cell, places[i], places[j]) > BOND_MAX * radii + SURELY)
+      continue;
     const Vec3 difference{mobile[3 * j] - mobile[3 * i], mobile[3 * j + 1] - mobile[3 * i + 1],
                           mobile[3 * j + 2] - mobile[3 * i + 2]};
     // The shortest image within reach; this finds it in cells of any skew.
@@ -133,10 +161,11 @@ std::vector<char> bond_matrix(const System &system, const Positions &mobile) {
     if (!std::isfinite(mobile[k]))
       throw Error("the position of atom " + std::to_string(system.ids[system.n_template + k / 3]) +
                   " is not finite");
+  const std::vector<Vec3> places = fractional_places(system, mobile);
   std::vector<char> kept(n * n, 0);
   for (std::int64_t i = 0; i < n; ++i) {
     std::vector<Plane> planes;
-    for (const Neighbour &neighbour : candidates(system, mobile, i)) {
+    for (const Neighbour &neighbour : candidates(system, mobile, places, i)) {
       Plane plane;
       for (int x = 0; x < 3; ++x) {
         plane.point[x] = 0.5 * neighbour.difference[x];  // relative to atom i
