@@ -300,6 +300,21 @@ at::Tensor checked_positions(const at::Tensor &positions, std::int64_t n_mobile)
   return positions.to(at::kCPU, at::kDouble).contiguous();
 }
 
+at::Tensor checked_times(const at::Tensor &t, std::int64_t count) {
+  if (t.dim() != 1 || t.size(0) != count)
+    throw Error("times must have the shape [structures]");
+  return t;
+}
+
+const LeastSquares &checked_loss(const LeastSquares &loss, std::int64_t count, std::int64_t rows) {
+  if (loss.offset.sizes() != at::IntArrayRef({count, rows, 3}) ||
+      loss.factor.sizes() != at::IntArrayRef({count}) ||
+      loss.weight.sizes() != at::IntArrayRef({count}))
+    throw Error("a loss must have one offset per structure and row, one factor and one weight per "
+                "structure");
+  return loss;
+}
+
 LeastSquares on_device(const LeastSquares &loss, const at::TensorOptions &options) {
   return {loss.offset.to(options), loss.factor.to(options), loss.weight.to(options)};
 }
@@ -308,9 +323,13 @@ LeastSquares on_device(const LeastSquares &loss, const at::TensorOptions &option
 
 at::Tensor ScoreEngine::score(const at::Tensor &positions, const at::Tensor &t) {
   const at::Tensor x = checked_positions(positions, impl_->system.n_mobile);
-  return impl_->evaluate(
-      {Head::SCORE, Wanted::MOBILE, x.const_data_ptr<double>(), t.to(impl_->options), {}, false},
-      x.size(0), impl_->system.n_mobile);
+  return impl_->evaluate({Head::SCORE,
+                          Wanted::MOBILE,
+                          x.const_data_ptr<double>(),
+                          checked_times(t, x.size(0)).to(impl_->options),
+                          {},
+                          false},
+                         x.size(0), impl_->system.n_mobile);
 }
 
 at::Tensor ScoreEngine::forces(const at::Tensor &positions, bool mobile_only) {
@@ -329,17 +348,21 @@ at::Tensor ScoreEngine::forces(const at::Tensor &positions, bool mobile_only) {
 at::Tensor ScoreEngine::score_loss(const at::Tensor &positions, const at::Tensor &t,
                                    const LeastSquares &loss) {
   const at::Tensor x = checked_positions(positions, impl_->system.n_mobile);
-  return impl_->loss({Head::SCORE, Wanted::MOBILE, x.const_data_ptr<double>(), t.to(impl_->options),
-                      on_device(loss, impl_->options), false},
-                     x.size(0));
+  return impl_->loss(
+      {Head::SCORE, Wanted::MOBILE, x.const_data_ptr<double>(),
+       checked_times(t, x.size(0)).to(impl_->options),
+       on_device(checked_loss(loss, x.size(0), impl_->system.n_mobile), impl_->options), false},
+      x.size(0));
 }
 
 at::Tensor ScoreEngine::score_gradient(const at::Tensor &positions, const at::Tensor &t,
                                        const LeastSquares &loss) {
   const at::Tensor x = checked_positions(positions, impl_->system.n_mobile);
-  return impl_->loss({Head::SCORE, Wanted::MOBILE, x.const_data_ptr<double>(), t.to(impl_->options),
-                      on_device(loss, impl_->options), true},
-                     x.size(0));
+  return impl_->loss(
+      {Head::SCORE, Wanted::MOBILE, x.const_data_ptr<double>(),
+       checked_times(t, x.size(0)).to(impl_->options),
+       on_device(checked_loss(loss, x.size(0), impl_->system.n_mobile), impl_->options), true},
+      x.size(0));
 }
 
 at::Tensor ScoreEngine::force_loss(const at::Tensor &positions, const LeastSquares &loss) {
@@ -347,13 +370,16 @@ at::Tensor ScoreEngine::force_loss(const at::Tensor &positions, const LeastSquar
     throw Error("the network has no force head");
   const at::Tensor x = checked_positions(positions, impl_->system.n_mobile);
   const bool all = loss.offset.size(1) != impl_->system.n_mobile;
-  return impl_->loss({Head::FORCE,
-                      all ? Wanted::ALL : Wanted::MOBILE,
-                      x.const_data_ptr<double>(),
-                      {},
-                      on_device(loss, impl_->options),
-                      false},
-                     x.size(0));
+  return impl_->loss(
+      {Head::FORCE,
+       all ? Wanted::ALL : Wanted::MOBILE,
+       x.const_data_ptr<double>(),
+       {},
+       on_device(
+           checked_loss(loss, x.size(0), all ? impl_->system.n_atoms() : impl_->system.n_mobile),
+           impl_->options),
+       false},
+      x.size(0));
 }
 
 at::Tensor ScoreEngine::force_gradient(const at::Tensor &positions, const LeastSquares &loss) {
@@ -361,13 +387,16 @@ at::Tensor ScoreEngine::force_gradient(const at::Tensor &positions, const LeastS
     throw Error("the network has no force head");
   const at::Tensor x = checked_positions(positions, impl_->system.n_mobile);
   const bool all = loss.offset.size(1) != impl_->system.n_mobile;
-  return impl_->loss({Head::FORCE,
-                      all ? Wanted::ALL : Wanted::MOBILE,
-                      x.const_data_ptr<double>(),
-                      {},
-                      on_device(loss, impl_->options),
-                      true},
-                     x.size(0));
+  return impl_->loss(
+      {Head::FORCE,
+       all ? Wanted::ALL : Wanted::MOBILE,
+       x.const_data_ptr<double>(),
+       {},
+       on_device(
+           checked_loss(loss, x.size(0), all ? impl_->system.n_atoms() : impl_->system.n_mobile),
+           impl_->options),
+       true},
+      x.size(0));
 }
 
 std::int64_t ScoreEngine::template_edges() const {
