@@ -22,9 +22,10 @@ namespace godiff {
 namespace {
 
 // Rows of a chunk's tables: enough for efficient matrix products, few enough for a core's cache.
-constexpr std::int64_t ROWS_PER_CHUNK = 320;
-// A training batch is cut into at least this many chunks, so that as many threads have work.
-constexpr std::int64_t TRAINING_CHUNKS = 4;
+constexpr std::int64_t FEWEST_ROWS = 80, MOST_ROWS = 320;
+// A batch is cut into at least this many chunks, as long as they do not get too small, so that as many
+// threads have work. Each chunk of a training step costs a buffer of gradients.
+constexpr std::int64_t CHUNKS = 8, TRAINING_CHUNKS = 4;
 // Each part of a training batch has gradients of its own, to be summed in a fixed order.
 constexpr std::int64_t MAX_GRADIENT_BYTES = 256 << 20;
 
@@ -156,9 +157,9 @@ void ScoreEngine::Impl::refresh() {
 std::vector<Chunk> ScoreEngine::Impl::chunks(std::int64_t count, bool gradient) const {
   if (!on_cpu())
     return cut(count, std::max<std::int64_t>(count, 1));
-  std::int64_t size = std::max<std::int64_t>(1, ROWS_PER_CHUNK / system.n_atoms());
+  const std::int64_t N = system.n_atoms(), wanted = gradient ? TRAINING_CHUNKS : CHUNKS;
+  std::int64_t size = std::max((FEWEST_ROWS + N - 1) / N, std::min(MOST_ROWS / N, count / wanted));
   if (gradient) {
-    size = std::min(size, std::max<std::int64_t>(1, count / TRAINING_CHUNKS));
     const std::int64_t bytes =
         (network.parameters().size() + shared->gradient_size()) * options.dtype().itemsize();
     const std::int64_t most = std::max<std::int64_t>(1, MAX_GRADIENT_BYTES / bytes);
