@@ -33,6 +33,47 @@ template <class T> Table<T> writing(const at::Tensor &tensor) {
   return {tensor.data_ptr<T>(), tensor.stride(0)};
 }
 
+// The edges of some rows to those atoms that `receivers` has a pointer for; the others would only be in
+// the way of the row kernels, which visit each edge once a lane.
+template <class T> class EdgesToReceivers {
+public:
+  /// wanted(row): whether the row's edges are needed at all.
+  template <class Wanted>
+  kernels::EdgeRows<T> select(kernels::EdgeRows<T> edges, std::int64_t n_rows,
+                              const std::vector<const T *> &receivers, Wanted wanted) {
+    const std::size_t most = edges.first[n_rows] - edges.first[0];
+    first_.resize(n_rows + 1);
+    other_.resize(most);
+    filter_.resize(most);
+    direction_.resize(3 * most);
+    std::int32_t n = 0;
+    for (std::int64_t row = 0; row < n_rows; ++row) {
+      first_[row] = n;
+      if (!wanted(row))
+        continue;
+      for (std::int32_t e = edges.first[row]; e < edges.first[row + 1]; ++e) {
+        // Written in any case, kept or not: without a branch that nobody can foresee.
+        const T *u = edges.direction + 3 * static_cast<std::int64_t>(e);
+        other_[n] = edges.other[e];
+        filter_[n] = edges.filter[e];
+        for (int k = 0; k < 3; ++k)
+          direction_[3 * n + k] = u[k];
+        n += receivers[edges.other[e]] != nullptr;
+      }
+    }
+    first_[n_rows] = n;
+    edges.first = first_.data();
+    edges.other = other_.data();
+    edges.filter = filter_.data();
+    edges.direction = direction_.data();
+    return edges;
+  }
+
+private:
+  std::vector<std::int32_t> first_, other_, filter_;
+  std::vector<T> direction_;
+};
+
 // The pointers to rows that the row kernels take, as the rows lie in different tables. One per thread, so
 // that its memory is allocated once.
 template <class T> struct RowPointers {
@@ -43,6 +84,8 @@ template <class T> struct RowPointers {
   std::vector<const T *> x, mu;
   std::vector<T *> out_first, out_second;
   std::vector<T> scratch;
+  EdgesToReceivers<T> of_template, of_mobile;
+  std::vector<char> sends;
 
   static RowPointers &of_this_thread() {
     thread_local RowPointers pointers;
@@ -93,7 +136,21 @@ template <class T> struct RowPointers {
         {edges, first.data(), second.data(), out_first.data(), out_second.data()});
   }
 
-  void send_back(const kernels::StructureEdges<T> &edges) {
+  // Leaves out the edges to atoms that receive nothing.
+  void send_back(kernels::StructureEdges<T> edges) {
+    const auto receives = [](const T *row) { return row != nullptr; };
+    if (edges.of_template.first &&
+        !std::all_of(first.begin(), first.begin() + edges.n_template, receives)) {
+      sends.assign(edges.n_template, 0);
+      for (std::int32_t i : atom)
+        if (i < edges.n_template)
+          sends[i] = 1;
+      edges.of_template = of_template.select(edges.of_template, edges.n_template, first,
+                                             [&](std::int64_t i) { return sends[i] != 0; });
+    }
+    if (edges.of_mobile.first)
+      edges.of_mobile = of_mobile.select(edges.of_mobile, edges.n_slots, first,
+                                         [](std::int64_t) { return true; });
     kernels::row_kernels<T>().send_back({edges, first.data(), second.data(), x.data(), mu.data(),
                                          out_first.data(), out_second.data()});
   }

@@ -43,11 +43,11 @@ template <class T> struct Incoming {
   T *const *mu_out;    ///< [n_rows] 3F, added to
 };
 
-/// The gradients that come back to the rows of a structure from the messages they have sent (an edge read
-/// backwards is the opposite edge).
+/// The gradients that come back to the rows of a structure from the messages they have sent. An edge read
+/// backwards is the opposite edge; those to atoms that are no receivers have been left out.
 template <class T> struct Returning {
   StructureEdges<T> edges;
-  const T *const *gq;   ///< [n_atoms] F, of receivers; nullptr: no receiver
+  const T *const *gq;   ///< [n_atoms] F, of receivers; nullptr: receives from none of the rows
   const T *const *gmu;  ///< [n_atoms] 3F
   const T *const *x;    ///< [n_rows] 3F
   const T *const *mu;   ///< [n_rows] 3F

@@ -151,9 +151,9 @@ template <class T> struct Sender { Vector<T> xa, xb, xc, v0, v1, v2; };
 template <class T> struct Returned { Vector<T> a, b, t0, t1, t2; };
 
 template <class T, bool HAS_MU, class Rows>
-GODIFF_INLINE void send_back_edges(const EdgeRows<T> &edges, const T *const *gq,
-                                   const Rows &receivers, std::int64_t F, std::int64_t row,
-                                   std::int64_t f, const Sender<T> &from, Returned<T> &sum) {
+GODIFF_INLINE void send_back_edges(const EdgeRows<T> &edges, const Rows &receivers, std::int64_t F,
+                                   std::int64_t row, std::int64_t f, const Sender<T> &from,
+                                   Returned<T> &sum) {
   const std::int64_t step = receivers.step;
   std::int32_t e = edges.first[row];
   const std::int32_t end = edges.first[row + 1];
@@ -162,20 +162,17 @@ GODIFF_INLINE void send_back_edges(const EdgeRows<T> &edges, const T *const *gq,
     // Three sums for u.g instead of one: each is a chain of its own for the processor.
     Vector<T> s{}, d0{}, d1{}, d2{}, g0{}, g1{}, g2{};
     do {
-      const std::int32_t i = edges.other[e];
-      if (gq[i]) {
-        const T *gmu = receivers.second(i);
-        const T *u = edges.direction + 3 * static_cast<std::int64_t>(e);
-        s += load<T>(receivers.first(i));
-        const Vector<T> h0 = load<T>(gmu), h1 = load<T>(gmu + step), h2 = load<T>(gmu + 2 * step);
-        d0 += u[0] * h0;
-        d1 += u[1] * h1;
-        d2 += u[2] * h2;
-        if (HAS_MU) {
-          g0 += h0;
-          g1 += h1;
-          g2 += h2;
-        }
+      const T *gmu = receivers.second(edges.other[e]);
+      const T *u = edges.direction + 3 * static_cast<std::int64_t>(e);
+      s += load<T>(receivers.first(edges.other[e]));
+      const Vector<T> h0 = load<T>(gmu), h1 = load<T>(gmu + step), h2 = load<T>(gmu + 2 * step);
+      d0 += u[0] * h0;
+      d1 += u[1] * h1;
+      d2 += u[2] * h2;
+      if (HAS_MU) {
+        g0 += h0;
+        g1 += h1;
+        g2 += h2;
       }
       ++e;
     } while (e < end && edges.filter[e] == run);
@@ -212,7 +209,7 @@ GODIFF_INLINE void send_back_row(const Returning<T> &back, const EdgeRows<T> &ed
     from.v2 = load<T>(mu + 2 * F);
   }
   Returned<T> sum{};
-  send_back_edges<T, HAS_MU>(edges, back.gq, receivers, F, row, f, from, sum);
+  send_back_edges<T, HAS_MU>(edges, receivers, F, row, f, from, sum);
   T *gx = back.gx_out[r] + f;
   add<T>(gx, sum.a);
   add<T>(gx + F, sum.b);

@@ -22,7 +22,7 @@ namespace godiff {
 namespace {
 
 // Rows of a chunk's tables: enough for efficient matrix products, few enough for a core's cache.
-constexpr std::int64_t FEWEST_ROWS = 80, MOST_ROWS = 320;
+constexpr std::int64_t FEWEST_ROWS = 80, MOST_ROWS = 1280;
 // A batch is cut into at least this many chunks, as long as they do not get too small, so that as many
 // threads have work. Each chunk of a training step costs a buffer of gradients.
 constexpr std::int64_t CHUNKS = 8, TRAINING_CHUNKS = 4;
@@ -158,7 +158,8 @@ std::vector<Chunk> ScoreEngine::Impl::chunks(std::int64_t count, bool gradient) 
   if (!on_cpu())
     return cut(count, std::max<std::int64_t>(count, 1));
   const std::int64_t N = system.n_atoms(), wanted = gradient ? TRAINING_CHUNKS : CHUNKS;
-  std::int64_t size = std::max((FEWEST_ROWS + N - 1) / N, std::min(MOST_ROWS / N, count / wanted));
+  std::int64_t size =
+      std::max((FEWEST_ROWS + N - 1) / N, std::min(MOST_ROWS / N + 1, count / wanted));
   if (gradient) {
     const std::int64_t bytes =
         (network.parameters().size() + shared->gradient_size()) * options.dtype().itemsize();
