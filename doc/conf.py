@@ -20,7 +20,8 @@ version = release
 extensions = ["sphinx.ext.extlinks"]
 # :lammps:`text <page>` links to a page of the LAMMPS manual, where it would be :doc:`text <page>`.
 extlinks = {"lammps": ("https://docs.lammps.org/%s.html", None)}
-exclude_patterns = ["_build"]
+# Tables that Performance.rst includes.
+exclude_patterns = ["_build", "performance_*.rst"]
 highlight_language = "none"
 nitpicky = True
 
