@@ -201,9 +201,11 @@ void FixGODiff::print_plan() {
                         s.network.cutoff, s.network.nfeat, s.network.nblock,
                         impl->search->parameter_count(),
                         impl->options.load.empty() ? "" : " from " + impl->options.load);
-  text += fmt::format("  LibTorch    {} on CPU, {} thread{}, {} precision\n",
-                      GODiff::libtorch_version(), impl->threads, impl->threads == 1 ? "" : "s",
-                      s.double_precision ? "double" : "single");
+  const c10::Device device = impl->search->device();
+  text +=
+      fmt::format("  LibTorch    {} on {}, {} thread{}, {} precision\n", GODiff::libtorch_version(),
+                  device.is_cpu() ? "CPU" : device.str(), impl->threads,
+                  impl->threads == 1 ? "" : "s", s.double_precision ? "double" : "single");
   text += fmt::format("  files       {}\n", utils::join_words(impl->files->names(), " "));
   if (impl->search->totals().evaluations > 0)
     text += fmt::format("  continues after {} evaluations in stage {}, best energy {:.8g}\n",

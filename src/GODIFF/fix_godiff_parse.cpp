@@ -5,6 +5,7 @@
 #include <cstdlib>
 
 #include "atom.h"
+#include "comm.h"
 #include "error.h"
 #include "input.h"
 #include "universe.h"
@@ -12,6 +13,7 @@
 
 #include "core/base/elements.hpp"
 #include "core/base/error.hpp"
+#include "core/network/device.hpp"
 
 namespace LAMMPS_NS {
 namespace GODiff {
@@ -24,7 +26,9 @@ class Parser {
 public:
   Parser(LAMMPS *lmp, int narg, char **arg, const Units &units, godiff::Settings &settings,
          FixOptions &options) :
+      lmp(lmp),
       error(lmp->error),
+      comm(lmp->comm),
       ntypes(lmp->atom->ntypes),
       narg(narg),
       arg(arg),
@@ -63,7 +67,9 @@ public:
   int set_switch(int i);
 
 private:
+  LAMMPS *lmp;
   Error *error;
+  Comm *comm;
   int ntypes;
   int narg;
   char **arg;
@@ -312,10 +318,19 @@ int Parser::anneal(int i) {
 
 int Parser::device(int i) {
   need(i, 1);
-  if (word(i).compare(0, 4, "cuda") == 0)
-    fail(i, fmt::format("device {} is not available in this version: use device cpu", word(i)));
-  if (!is(i, "auto") && !is(i, "cpu"))
-    bad_choice(i, "auto or cpu");
+  o.device = word(i);
+  // The network runs on rank 0, the only one whose machine needs the device.
+  std::string problem;
+  if (comm->me == 0) {
+    try {
+      godiff::choose_device(o.device, godiff::cuda_devices());
+    } catch (...) {
+      problem = caught_message();
+    }
+  }
+  problem = shared_text(lmp, problem);
+  if (!problem.empty())
+    fail(i, problem);
   return 1;
 }
 
@@ -422,7 +437,7 @@ const std::vector<Entry> &entries() {
       {"unique", "tol", "0.0", &Parser::unique},
       {"evaluate", "step", "step", &Parser::evaluate},
       {"anneal", "geometric | adaptive ess", "geometric", &Parser::anneal},
-      {"device", "auto | cpu", "auto", &Parser::device},
+      {"device", "auto | cpu | cuda | cuda:N", "auto", &Parser::device},
       {"precision", "single | double", "single", &Parser::precision},
       {"load", "file", "none", &Parser::load},
       {"mode", "search | sample", "search", &Parser::mode},

@@ -18,12 +18,13 @@ struct FixOptions {
   bool confine_above = true;  ///< window relative to the highest template atom, else absolute
   double confine_lo = 1.0;    ///< Angstrom
   double confine_hi = 6.0;
-  std::string load;        ///< checkpoint to take the network from
-  std::string prefix;      ///< of the output files
-  int best = 10;           ///< structures in PREFIX.best
-  bool log = true;         ///< a line per stage
-  bool dump_all = true;    ///< write PREFIX.xyz
-  bool final_best = true;  ///< the best structure is in the atoms after a run, else the last
+  std::string device = "auto";  ///< where the network runs: auto, cpu, cuda or cuda:N
+  std::string load;             ///< checkpoint to take the network from
+  std::string prefix;           ///< of the output files
+  int best = 10;                ///< structures in PREFIX.best
+  bool log = true;              ///< a line per stage
+  bool dump_all = true;         ///< write PREFIX.xyz
+  bool final_best = true;       ///< the best structure is in the atoms after a run, else the last
 };
 
 /// Reads `fix ID group godiff M N seed Tstart Tstop keyword values ...`; every bad word ends in

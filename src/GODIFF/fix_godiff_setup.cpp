@@ -21,6 +21,7 @@
 #include "core/base/error.hpp"
 #include "core/base/random.hpp"
 #include "core/io/safetensors.hpp"
+#include "core/network/device.hpp"
 
 using namespace LAMMPS_NS;
 
@@ -376,7 +377,8 @@ void FixGODiff::start_search() {
 
   check_room();
   check_graph_size();
-  impl->search = std::make_unique<godiff::Search>(system, impl->settings);
+  impl->search = std::make_unique<godiff::Search>(
+      system, impl->settings, godiff::choose_device(options.device, godiff::cuda_devices()));
   godiff::RunFileOptions files;
   files.prefix = options.prefix;
   files.best = options.best;

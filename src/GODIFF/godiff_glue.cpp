@@ -69,15 +69,20 @@ void patient_bcast(void *data, int count, MPI_Datatype type, MPI_Comm comm) {
   }
 }
 
-void agree(LAMMPS *lmp, const std::string &failure) {
-  int length = static_cast<int>(failure.size());
+std::string shared_text(LAMMPS *lmp, const std::string &text) {
+  int length = static_cast<int>(text.size());
   patient_bcast(&length, 1, MPI_INT, lmp->world);
-  if (length == 0)
-    return;
-  std::string message = failure;
-  message.resize(static_cast<std::size_t>(length));
-  MPI_Bcast(&message[0], length, MPI_CHAR, 0, lmp->world);
-  lmp->error->all(FLERR, "Fix godiff: {}", message);
+  std::string all = text;
+  all.resize(static_cast<std::size_t>(length));
+  if (length > 0)
+    MPI_Bcast(&all[0], length, MPI_CHAR, 0, lmp->world);
+  return all;
+}
+
+void agree(LAMMPS *lmp, const std::string &failure) {
+  const std::string message = shared_text(lmp, failure);
+  if (!message.empty())
+    lmp->error->all(FLERR, "Fix godiff: {}", message);
 }
 
 namespace {

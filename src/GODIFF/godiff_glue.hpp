@@ -25,6 +25,9 @@ std::string caught_message();
 /// MPI_Bcast from rank 0 in which the waiting ranks sleep instead of turning in a busy loop.
 void patient_bcast(void *data, int count, MPI_Datatype type, MPI_Comm comm);
 
+/// The text that rank 0 has; what the other ranks pass is ignored. Collective, they sleep meanwhile.
+std::string shared_text(LAMMPS *lmp, const std::string &text);
+
 /// All ranks learn of the failure on rank 0 (empty: none) and end in error->all. Collective.
 void agree(LAMMPS *lmp, const std::string &failure);
 

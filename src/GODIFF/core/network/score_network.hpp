@@ -25,6 +25,7 @@ public:
   const Parameters &parameters() const { return parameters_; }
   const NetworkSettings &settings() const { return settings_; }
   at::ScalarType dtype() const { return parameters_.flat().scalar_type(); }
+  at::Device device() const { return parameters_.flat().device(); }
 
 private:
   NetworkSettings settings_;

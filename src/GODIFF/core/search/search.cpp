@@ -26,10 +26,11 @@ double seconds_since(std::chrono::steady_clock::time_point start) {
 
 }  // namespace
 
-Search::State::State(const System &given_system, const Settings &given_settings) :
+Search::State::State(const System &given_system, const Settings &given_settings,
+                     c10::Device device) :
     settings(checked(given_settings)),
     system(given_system),
-    network(settings.network, settings.double_precision ? at::kDouble : at::kFloat),
+    network(settings.network, settings.double_precision ? at::kDouble : at::kFloat, device),
     engine(system, network),
     sampler(system, settings),
     trainer(system, settings, network, engine),
@@ -42,8 +43,8 @@ Search::State::State(const System &given_system, const Settings &given_settings)
   current.kT = temperature(0);
 }
 
-Search::Search(const System &system, const Settings &settings) :
-    state_(std::make_unique<State>(system, settings)) {}
+Search::Search(const System &system, const Settings &settings, c10::Device device) :
+    state_(std::make_unique<State>(system, settings, device)) {}
 
 Search::~Search() = default;
 
@@ -191,6 +192,9 @@ const StageSummary &Search::current_stage() const {
 }
 const std::vector<StageSummary> &Search::stages() const {
   return state_->finished;
+}
+c10::Device Search::device() const {
+  return state_->network.device();
 }
 int Search::learned_stages() const {
   return state_->learned;

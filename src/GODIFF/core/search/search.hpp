@@ -8,6 +8,8 @@
 #include <string>
 #include <vector>
 
+#include <c10/core/Device.h>
+
 #include "core/base/settings.hpp"
 #include "core/geometry/system.hpp"
 #include "core/search/archive.hpp"
@@ -69,8 +71,10 @@ using LogWeight = std::function<double(const Positions &, double energy, double 
 /// lives on one rank; all its state can be saved and restored bit for bit.
 class Search {
 public:
+  /// The network lives on `device`, which is no part of what is saved: a search may go on on another.
   /// Throws godiff::Error for invalid settings or systems. Weights are initialised from the seed.
-  Search(const System &system, const Settings &settings);
+  Search(const System &system, const Settings &settings,
+         c10::Device device = c10::Device(c10::kCPU));
   ~Search();
 
   /// Takes the network weights (only) of a checkpoint, before the first stage (transfer).
@@ -106,6 +110,8 @@ public:
 
   const System &system() const;
   const Settings &settings() const;
+  /// Where the network is.
+  c10::Device device() const;
   const Archive &archive() const;
   /// Notes where the last record stands in the .xyz file.
   void set_last_offset(std::int64_t offset);

@@ -163,7 +163,7 @@ void get_optimiser(const SafeTensors &file, const std::string &name, Trainer::Op
     at::Tensor &into = part[1] == 'f' ? o.adamw.first_moment : o.adamw.second_moment;
     if (t.sizes() != into.sizes() || t.scalar_type() != into.scalar_type())
       throw Error("checkpoint tensor " + name + part + " has the wrong shape or type");
-    into = t.clone();
+    into = t.to(into.device(), into.scalar_type(), /*non_blocking=*/false, /*copy=*/true);
   }
   const std::vector<double> v = doubles(file, name + ".numbers", 4);
   o.adamw.learning_rate = v[0];

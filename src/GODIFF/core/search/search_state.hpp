@@ -16,7 +16,7 @@
 namespace godiff {
 
 struct Search::State {
-  State(const System &given_system, const Settings &given_settings);
+  State(const System &given_system, const Settings &given_settings, c10::Device device);
 
   // What never changes.
   Settings settings;
