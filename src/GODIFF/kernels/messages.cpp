@@ -356,9 +356,11 @@ void messages(const TemplateEdges &edges, const ChunkGraph &graph, int depth_in,
         copy_row(s < count ? v[begin + s] : v_base[atom[s]], 3 * F, mui);
         pointers.add_row(atom[s], qi, mui);
       }
-      pointers.receive(pointers.edges(F, graph.n_template, graph.count(1, g),
-                                      template_rows<T>(edges, filters.of_template, {}),
-                                      mobile_rows<T>(graph, g, filters.of_pairs, {}), true));
+      // With mobile receivers only there are no messages between template atoms.
+      pointers.receive(pointers.edges(
+          F, graph.n_template, graph.count(1, g),
+          depth_out > 0 ? template_rows<T>(edges, filters.of_template, {}) : kernels::EdgeRows<T>{},
+          mobile_rows<T>(graph, g, filters.of_pairs, {}), true));
     }
   });
 }

@@ -32,7 +32,7 @@ BackbonePass backbone(const NetworkSettings &settings, const NetworkWeights &wei
   const ReceptiveField field{settings.nblock, wanted};
   const std::int64_t F = settings.nfeat;
   BackbonePass pass;
-  pass.basis = work.take({graph.n_pairs(), settings.nrbf + 1});
+  pass.basis = work.take({graph.n_pairs(), basis_columns(settings)});
   const at::Tensor distance =
       at::tensor(at::ArrayRef<double>(graph.distance), at::kDouble).to(filters.options());
   radial_basis(distance, settings, pass.basis);

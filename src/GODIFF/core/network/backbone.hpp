@@ -43,7 +43,7 @@ struct BackbonePass {
     at::Tensor pair_filter;  // [pairs,3F]
     MixingTape mixing;
   };
-  at::Tensor basis;  // of the pairs, [pairs, n_rbf+1]
+  at::Tensor basis;  // of the pairs, [pairs, basis_columns]
   std::vector<Block> blocks;
   at::Tensor q, mu;
 };

@@ -47,12 +47,16 @@ void mixing_backward(const BlockWeights &weights, const MixingTape &tape,
                      const BlockWeights &gradient, at::Tensor &gq, at::Tensor &gmu,
                      Workspace &work);
 
-/// Writes [phi_k(d) f_c(d) | f_c(d)], [n, n_rbf+1]: Gaussians at 0..cutoff of width = spacing times the
-/// cosine cutoff (method section 8); with filter_matrix() a filter is one matrix product.
+/// Columns of radial_basis() and filter_matrix(): n_rbf + 1, rounded up to what matrix products like;
+/// the rest is zero.
+std::int64_t basis_columns(const NetworkSettings &settings);
+
+/// Writes [phi_k(d) f_c(d) | f_c(d) | 0], [n, basis_columns]: Gaussians at 0..cutoff of width = spacing
+/// times the cosine cutoff (method section 8); with filter_matrix() a filter is one matrix product.
 void radial_basis(const at::Tensor &distance, const NetworkSettings &settings, at::Tensor &basis);
 
-/// [A | c] of the filters of all blocks, [nblock*3F, n_rbf+1].
-at::Tensor filter_matrix(const Dense &filter);
+/// [A | c | 0] of the filters of all blocks, [nblock*3F, basis_columns].
+at::Tensor filter_matrix(const Dense &filter, const NetworkSettings &settings);
 
 /// Adds the gradient of filter_matrix() to those of A and c.
 void add_filter_gradient(const at::Tensor &gradient, const Dense &filter_gradient);

@@ -148,7 +148,7 @@ void ScoreEngine::Impl::refresh() {
   if (version == network.parameters().version())
     return;
   run({{0, 1}}, [&](std::size_t, Lane &) {
-    filters = filter_matrix(weights.filter);
+    filters = filter_matrix(weights.filter, settings);
     shared->update(weights);
   });
   version = network.parameters().version();

@@ -43,7 +43,7 @@ SharedTemplate::SharedTemplate(const TemplateEdges &edges, const std::vector<std
   const auto D = static_cast<std::int64_t>(edges.distance.size());
   const at::Tensor distance =
       at::tensor(at::ArrayRef<double>(edges.distance), at::kDouble).to(options);
-  basis_ = at::empty({D, settings.nrbf + 1}, options);
+  basis_ = at::empty({D, basis_columns(settings)}, options);
   radial_basis(distance, settings, basis_);
   filters_ = at::empty({D, settings.nblock * 3 * settings.nfeat}, options);
   no_pairs_ = at::empty({0, 3 * settings.nfeat}, options);
@@ -60,7 +60,7 @@ AtomRows SharedTemplate::level(int l) const {
 void SharedTemplate::update(const NetworkWeights &weights) {
   const std::int64_t F = settings_.nfeat, n = edges_.n_atoms;
   work_.clear();
-  at::mm_out(filters_, basis_, filter_matrix(weights.filter).t());
+  at::mm_out(filters_, basis_, filter_matrix(weights.filter, settings_).t());
 
   first_.embedding = weights.embedding.index_select(0, element_index_);
   first_.x = context(weights.blocks[0], first_.embedding, work_, first_context_);
