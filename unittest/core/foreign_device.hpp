@@ -89,6 +89,11 @@ inline int &depth() {
   return depth;
 }
 
+struct Inside {
+  Inside() { ++depth(); }
+  ~Inside() { --depth(); }
+};
+
 inline at::Tensor empty(c10::IntArrayRef size, std::optional<at::ScalarType> dtype,
                         std::optional<at::Layout>, std::optional<at::Device>, std::optional<bool>,
                         std::optional<at::MemoryFormat> format) {
@@ -152,9 +157,8 @@ inline void run_on_copies(const c10::OperatorHandle &op, torch::jit::Stack *stac
                                              "aten::_unique2"};
   ++foreign_counts().operations;
   foreign_counts().to_host += waiting.count(name);
-  ++depth();
+  const Inside inside;
   at::native::cpu_fallback(op, stack, /*error_on_views=*/true);
-  --depth();
 }
 
 // What the autograd engine asks for: one device, whose only stream is never waited for.

@@ -187,6 +187,8 @@ TEST(Ranks, FailuresEndAllRanks) {
   expect_error(search, "nowhere/x");
   search.words = "network 4.0 17 1 8";
   expect_error(search, "network nfeat is 17");
+  search.words = "device cuda:99";  // the first rank alone looks for the device
+  expect_error(search, "device cuda:99: ");
   search.words = "";
   search.after = "variable zero equal 0.0\nvariable bad atom exp(1000*(step>0))-1.0\n"
                  "fix bad mobile addforce v_zero 0.0 0.0 energy v_bad\nfix_modify bad energy yes\n";
