@@ -119,11 +119,9 @@ public:
     return results();
   }
 
-  /// What send_back() makes of it; some atoms do not receive.
+  /// What send_back() makes of it.
   std::vector<T> send_back(const RowKernels<T> &kernels) {
     point();
-    for (std::int32_t i : {1, 4, 10})
-      firsts_[i] = seconds_[i] = nullptr;
     kernels.send_back({edges(), firsts_.data(), seconds_.data(), xs_.data(), mus_.data(),
                        outs_first_.data(), outs_second_.data()});
     return results();

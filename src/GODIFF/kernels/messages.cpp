@@ -2,6 +2,8 @@
 #include "kernels/messages.hpp"
 
 #include <algorithm>
+#include <cstddef>
+#include <memory>
 
 #include <ATen/Dispatch.h>
 #include <ATen/Functions.h>
@@ -12,6 +14,8 @@
 namespace godiff {
 
 namespace {
+
+constexpr std::size_t CACHE_LINE = 64;  // bytes
 
 // Rows of a table; T is const for tables that are only read.
 template <class T> struct Table {
@@ -100,7 +104,7 @@ template <class T> struct RowPointers {
     mu.clear();
     out_first.clear();
     out_second.clear();
-    scratch.resize(kernels::scratch_size<T>(n_atoms));
+    scratch.resize(kernels::scratch_size<T>(n_atoms) + CACHE_LINE / sizeof(T));
   }
 
   void add_row(std::int32_t of_atom, T *first_out, T *second_out) {
@@ -128,7 +132,14 @@ template <class T> struct RowPointers {
             of_template,
             of_mobile,
             has_mu,
-            scratch.data()};
+            aligned_scratch()};
+  }
+
+  // A register that straddles two cache lines takes two loads.
+  T *aligned_scratch() {
+    void *start = scratch.data();
+    std::size_t space = scratch.size() * sizeof(T);
+    return static_cast<T *>(std::align(CACHE_LINE, sizeof(T), start, space));
   }
 
   void receive(const kernels::StructureEdges<T> &edges) {

@@ -61,7 +61,7 @@ void first_messages_backward(const ChunkGraph &graph, int depth,
                              at::Tensor &pair_filter_gradient);
 
 /// A later block: from the rows `own` within depth_in hops, and `base` (by template atom) for atoms
-/// further out, writes q and mu within depth_out hops. base may be undefined where depth_in is all().
+/// further out, writes q and mu within depth_out hops. base may be undefined where no sender is further out.
 void messages(const TemplateEdges &edges, const ChunkGraph &graph, int depth_in, int depth_out,
               const AtomRows &own, const AtomRows &base, const Filters &filters, at::Tensor &q,
               at::Tensor &mu);

@@ -16,14 +16,18 @@ namespace {
 
 using Features = std::pair<at::Tensor, at::Tensor>;  // q [rows,F], mu [rows,3,F]
 
-// Copies to the device of `like`; from pageable memory, so the host may reuse the vector at once.
+// Copies to the device of `like` without waiting for it: pageable memory is staged before the call
+// returns, so the vector may be reused at once.
+constexpr bool NON_BLOCKING = true;
+
 at::Tensor upload(const std::vector<std::int32_t> &values, const at::Tensor &like) {
-  return at::tensor(at::ArrayRef<std::int32_t>(values), at::kLong).to(like.device());
+  return at::tensor(at::ArrayRef<std::int32_t>(values), at::kLong)
+      .to(like.device(), at::kLong, NON_BLOCKING);
 }
 
 at::Tensor upload(const Directions &directions, const at::Tensor &like) {
   return at::tensor(at::ArrayRef<double>(directions.in_double), at::kDouble)
-      .to(like.options())
+      .to(like.options(), NON_BLOCKING)
       .view({-1, 3});
 }
 
@@ -190,7 +194,7 @@ Features later(const TemplateEdges &template_edges, const ChunkGraph &graph, int
       state,
       layout.mobile_edges(graph, filters.of_pairs,
                           [&](const at::Tensor &of_structure, const at::Tensor &of_atom) {
-                            // Mobile edges never come from beyond one hop: all have rows of their own.
+                            // Senders lie within one hop, and depth_in is 1 or more.
                             return layout.in_row(of_structure,
                                                  layout.slot_of(of_structure, of_atom), of_atom);
                           }),

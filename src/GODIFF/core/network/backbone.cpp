@@ -33,8 +33,8 @@ BackbonePass backbone(const NetworkSettings &settings, const NetworkWeights &wei
   const std::int64_t F = settings.nfeat;
   BackbonePass pass;
   pass.basis = work.take({graph.n_pairs(), basis_columns(settings)});
-  const at::Tensor distance =
-      at::tensor(at::ArrayRef<double>(graph.distance), at::kDouble).to(filters.options());
+  const at::Tensor distance = at::tensor(at::ArrayRef<double>(graph.distance), at::kDouble)
+                                  .to(filters.options(), /*non_blocking=*/true);
   radial_basis(distance, settings, pass.basis);
 
   for (int l = 1; l <= settings.nblock; ++l) {

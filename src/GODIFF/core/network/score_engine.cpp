@@ -28,17 +28,23 @@ constexpr std::int64_t FEWEST_ROWS = 80, MOST_ROWS = 1280;
 constexpr std::int64_t CHUNKS = 8, TRAINING_CHUNKS = 4;
 // Each part of a training batch has gradients of its own, to be summed in a fixed order.
 constexpr std::int64_t MAX_GRADIENT_BYTES = 256 << 20;
+// Elements of the largest tensor of a pass on a device other than the CPU.
+constexpr std::int64_t DEVICE_ELEMENTS = 1 << 28;
+
+// Uploads do not wait for the device.
+constexpr bool NON_BLOCKING = true;
 
 enum class Head { SCORE, FORCE };
 
-// What a pass computes, the same for all chunks of a batch.
+// What is asked about a batch, the same for all its chunks.
 struct Task {
   Head head;
   Wanted wanted;
-  const double *positions;
-  at::Tensor t;       // [B] in the network's precision; only for the score
-  LeastSquares loss;  // on the device, in the network's precision; undefined without a loss
-  bool gradient;
+  at::Tensor positions;  // [B, n_mobile, 3] float64 on the CPU
+  at::Tensor t;          // [B] in the network's precision; only for the score
+  bool gradient = false;
+
+  std::int64_t count() const { return positions.size(0); }
 };
 
 // A range of structures.
@@ -52,6 +58,20 @@ std::vector<Chunk> cut(std::int64_t count, std::int64_t size) {
   for (std::int64_t begin = 0; begin < count; begin += size)
     chunks.push_back({begin, std::min(begin + size, count)});
   return chunks;
+}
+
+at::Tensor checked_positions(const at::Tensor &positions, std::int64_t n_mobile) {
+  if (positions.dim() != 3 || positions.size(1) != n_mobile || positions.size(2) != 3)
+    throw Error("positions must have the shape [structures, mobile atoms, 3]");
+  return positions.to(at::kCPU, at::kDouble).contiguous();
+}
+
+// The atom of every slot, as the index of gather() and scatter() along the rows of [B,N,3].
+at::Tensor atoms_of_slots(const ChunkGraph &graph, at::Device device) {
+  return at::tensor(at::ArrayRef<std::int32_t>(graph.atom), at::kLong)
+      .view({graph.n_structures, graph.n_atoms(), 1})
+      .expand({graph.n_structures, graph.n_atoms(), 3})
+      .to(device, at::kLong, NON_BLOCKING);
 }
 
 }  // namespace
@@ -109,7 +129,6 @@ struct ScoreEngine::Impl {
   std::vector<Chunk> chunks(std::int64_t count, bool gradient) const;
   at::Tensor forward(const Task &task, const Chunk &chunk, Lane &lane, BackbonePass &pass,
                      HeadTape &tape) const;
-  at::Tensor by_atom(const at::Tensor &rows, const ChunkGraph &graph) const;
   void backward(const Task &task, const Lane &lane, const BackbonePass &pass, const HeadTape &tape,
                 const at::Tensor &gradient, Part &part, Workspace &work) const;
   const HeadWeights &head(const NetworkWeights &w, Head which) const {
@@ -117,8 +136,16 @@ struct ScoreEngine::Impl {
   }
   void make_parts(std::size_t count);
 
-  at::Tensor evaluate(Task task, std::int64_t count, std::int64_t rows);
-  at::Tensor loss(Task task, std::int64_t count);
+  Task score_task(const at::Tensor &positions, const at::Tensor &t) const;
+  Task force_task(const at::Tensor &positions, bool mobile_only) const;
+  std::int64_t rows(const Task &task) const {
+    return task.wanted == Wanted::ALL ? system.n_atoms() : system.n_mobile;
+  }
+  bool has_mobile_rows(const LeastSquares &loss) const {
+    return loss.offset.dim() == 3 && loss.offset.size(1) == system.n_mobile;
+  }
+  at::Tensor evaluate(const Task &task);
+  at::Tensor loss(Task task, const LeastSquares &given, bool gradient);
 };
 
 void ScoreEngine::Impl::run(const std::vector<Chunk> &chunks,
@@ -155,8 +182,11 @@ void ScoreEngine::Impl::refresh() {
 }
 
 std::vector<Chunk> ScoreEngine::Impl::chunks(std::int64_t count, bool gradient) const {
-  if (!on_cpu())
-    return cut(count, std::max<std::int64_t>(count, 1));
+  if (!on_cpu()) {
+    // The plain twins spell out the template edges of every structure.
+    const std::int64_t edges = std::max<std::int64_t>(1, graphs.template_edges().n_edges());
+    return cut(count, std::max<std::int64_t>(1, DEVICE_ELEMENTS / (edges * 3 * settings.nfeat)));
+  }
   const std::int64_t N = system.n_atoms(), wanted = gradient ? TRAINING_CHUNKS : CHUNKS;
   std::int64_t size =
       std::max((FEWEST_ROWS + N - 1) / N, std::min(MOST_ROWS / N + 1, count / wanted));
@@ -169,20 +199,11 @@ std::vector<Chunk> ScoreEngine::Impl::chunks(std::int64_t count, bool gradient) 
   return cut(count, size);
 }
 
-at::Tensor ScoreEngine::Impl::by_atom(const at::Tensor &rows, const ChunkGraph &graph) const {
-  const at::Tensor atom = at::tensor(at::ArrayRef<std::int32_t>(graph.atom), at::kLong)
-                              .view({graph.n_structures, graph.n_atoms(), 1})
-                              .expand({graph.n_structures, graph.n_atoms(), 3})
-                              .to(rows.device());
-  const at::Tensor slots = rows.view({graph.n_structures, graph.n_atoms(), 3});
-  return at::empty_like(slots).scatter_(1, atom, slots);
-}
-
 at::Tensor ScoreEngine::Impl::forward(const Task &task, const Chunk &chunk, Lane &lane,
                                       BackbonePass &pass, HeadTape &tape) const {
   const std::int64_t n = system.n_mobile;
   lane.work.clear();
-  graphs.build(task.positions + 3 * n * chunk.begin, chunk.count(),
+  graphs.build(task.positions.const_data_ptr<double>() + 3 * n * chunk.begin, chunk.count(),
                ReceptiveField::hops_needed(settings.nblock, task.gradient), lane.graph);
   pass = backbone(settings, weights, filters, *shared, graphs.template_edges(), element, lane.graph,
                   task.wanted, task.gradient, lane.work);
@@ -195,21 +216,18 @@ at::Tensor ScoreEngine::Impl::forward(const Task &task, const Chunk &chunk, Lane
     at::cat_out(scalars, {pass.q, angle.sin(), angle.cos()}, 1);
   }
   const at::Tensor out = vector_head(head(weights, task.head), scalars, pass.mu, lane.work, tape);
-  return task.wanted == Wanted::ALL ? by_atom(out, lane.graph) : out.view({chunk.count(), n, 3});
+  const at::Tensor by_slot = out.view({chunk.count(), rows(task), 3});
+  if (task.wanted == Wanted::MOBILE)
+    return by_slot;
+  return at::empty_like(by_slot).scatter_(1, atoms_of_slots(lane.graph, out.device()), by_slot);
 }
 
 void ScoreEngine::Impl::backward(const Task &task, const Lane &lane, const BackbonePass &pass,
                                  const HeadTape &tape, const at::Tensor &gradient, Part &part,
                                  Workspace &work) const {
   at::Tensor by_slot = gradient;
-  if (task.wanted == Wanted::ALL) {
-    const ChunkGraph &graph = lane.graph;
-    const at::Tensor atom = at::tensor(at::ArrayRef<std::int32_t>(graph.atom), at::kLong)
-                                .view({graph.n_structures, graph.n_atoms(), 1})
-                                .expand({graph.n_structures, graph.n_atoms(), 3})
-                                .to(gradient.device());
-    by_slot = gradient.gather(1, atom);
-  }
+  if (task.wanted == Wanted::ALL)
+    by_slot = gradient.gather(1, atoms_of_slots(lane.graph, gradient.device()));
   const HeadGradient g =
       vector_head_backward(head(weights, task.head), tape, by_slot.reshape({-1, 3}),
                            head(part.weights, task.head), work);
@@ -230,10 +248,25 @@ void ScoreEngine::Impl::make_parts(std::size_t count) {
   }
 }
 
-at::Tensor ScoreEngine::Impl::evaluate(Task task, std::int64_t count, std::int64_t rows) {
+Task ScoreEngine::Impl::score_task(const at::Tensor &positions, const at::Tensor &t) const {
+  Task task{Head::SCORE, Wanted::MOBILE, checked_positions(positions, system.n_mobile),
+            t.to(options, NON_BLOCKING)};
+  if (t.dim() != 1 || t.size(0) != task.count())
+    throw Error("times must have the shape [structures]");
+  return task;
+}
+
+Task ScoreEngine::Impl::force_task(const at::Tensor &positions, bool mobile_only) const {
+  if (!settings.force_head)
+    throw Error("the network has no force head");
+  return {Head::FORCE, mobile_only ? Wanted::MOBILE : Wanted::ALL,
+          checked_positions(positions, system.n_mobile), at::Tensor()};
+}
+
+at::Tensor ScoreEngine::Impl::evaluate(const Task &task) {
   refresh();
-  const at::Tensor result = at::empty({count, rows, 3}, options);
-  const std::vector<Chunk> list = chunks(count, false);
+  const at::Tensor result = at::empty({task.count(), rows(task), 3}, options);
+  const std::vector<Chunk> list = chunks(task.count(), false);
   run(list, [&](std::size_t i, Lane &lane) {
     BackbonePass pass;
     HeadTape tape;
@@ -243,11 +276,19 @@ at::Tensor ScoreEngine::Impl::evaluate(Task task, std::int64_t count, std::int64
   return result;
 }
 
-at::Tensor ScoreEngine::Impl::loss(Task task, std::int64_t count) {
+at::Tensor ScoreEngine::Impl::loss(Task task, const LeastSquares &given, bool gradient) {
+  if (given.offset.sizes() != at::IntArrayRef({task.count(), rows(task), 3}) ||
+      given.factor.sizes() != at::IntArrayRef({task.count()}) ||
+      given.weight.sizes() != at::IntArrayRef({task.count()}))
+    throw Error("a loss must have one offset per structure and row, one factor and one weight per "
+                "structure");
+  const LeastSquares target{given.offset.to(options), given.factor.to(options),
+                            given.weight.to(options, NON_BLOCKING)};
+  task.gradient = gradient;
   refresh();
-  const std::vector<Chunk> list = chunks(count, task.gradient);
+  const std::vector<Chunk> list = chunks(task.count(), gradient);
   const std::int64_t n = network.parameters().size();
-  if (task.gradient)
+  if (gradient)
     make_parts(list.size() + 1);
   std::vector<at::Tensor> values(list.size());
   run(list, [&](std::size_t i, Lane &lane) {
@@ -258,11 +299,11 @@ at::Tensor ScoreEngine::Impl::loss(Task task, std::int64_t count) {
     const auto part_of = [&](const at::Tensor &whole) {
       return whole.narrow(0, chunk.begin, chunk.count());
     };
-    const at::Tensor factor = part_of(task.loss.factor).view({-1, 1, 1});
-    const at::Tensor weight = part_of(task.loss.weight).view({-1, 1, 1});
-    const at::Tensor residual = part_of(task.loss.offset) + factor * out;
+    const at::Tensor factor = part_of(target.factor).view({-1, 1, 1});
+    const at::Tensor weight = part_of(target.weight).view({-1, 1, 1});
+    const at::Tensor residual = part_of(target.offset) + factor * out;
     values[i] = (weight * residual.square()).sum(at::kDouble);
-    if (!task.gradient)
+    if (!gradient)
       return;
     Part &part = parts[i];
     part.flat.zero_();
@@ -271,7 +312,7 @@ at::Tensor ScoreEngine::Impl::loss(Task task, std::int64_t count) {
   at::Tensor value = at::zeros({}, options.dtype(at::kDouble));
   for (const at::Tensor &v : values)
     value += v;
-  if (!task.gradient)
+  if (!gradient)
     return value;
 
   // The shared template's gradient is that of a further part, whose sum of all parts comes first.
@@ -294,111 +335,30 @@ ScoreEngine::ScoreEngine(const System &system, ScoreNetwork &network) :
 ScoreEngine::~ScoreEngine() = default;
 ScoreEngine::ScoreEngine(ScoreEngine &&) noexcept = default;
 
-namespace {
-
-at::Tensor checked_positions(const at::Tensor &positions, std::int64_t n_mobile) {
-  if (positions.dim() != 3 || positions.size(1) != n_mobile || positions.size(2) != 3)
-    throw Error("positions must have the shape [structures, mobile atoms, 3]");
-  return positions.to(at::kCPU, at::kDouble).contiguous();
-}
-
-at::Tensor checked_times(const at::Tensor &t, std::int64_t count) {
-  if (t.dim() != 1 || t.size(0) != count)
-    throw Error("times must have the shape [structures]");
-  return t;
-}
-
-const LeastSquares &checked_loss(const LeastSquares &loss, std::int64_t count, std::int64_t rows) {
-  if (loss.offset.sizes() != at::IntArrayRef({count, rows, 3}) ||
-      loss.factor.sizes() != at::IntArrayRef({count}) ||
-      loss.weight.sizes() != at::IntArrayRef({count}))
-    throw Error("a loss must have one offset per structure and row, one factor and one weight per "
-                "structure");
-  return loss;
-}
-
-LeastSquares on_device(const LeastSquares &loss, const at::TensorOptions &options) {
-  return {loss.offset.to(options), loss.factor.to(options), loss.weight.to(options)};
-}
-
-}  // namespace
-
 at::Tensor ScoreEngine::score(const at::Tensor &positions, const at::Tensor &t) {
-  const at::Tensor x = checked_positions(positions, impl_->system.n_mobile);
-  return impl_->evaluate({Head::SCORE,
-                          Wanted::MOBILE,
-                          x.const_data_ptr<double>(),
-                          checked_times(t, x.size(0)).to(impl_->options),
-                          {},
-                          false},
-                         x.size(0), impl_->system.n_mobile);
+  return impl_->evaluate(impl_->score_task(positions, t));
 }
 
 at::Tensor ScoreEngine::forces(const at::Tensor &positions, bool mobile_only) {
-  if (!impl_->settings.force_head)
-    throw Error("the network has no force head");
-  const at::Tensor x = checked_positions(positions, impl_->system.n_mobile);
-  return impl_->evaluate({Head::FORCE,
-                          mobile_only ? Wanted::MOBILE : Wanted::ALL,
-                          x.const_data_ptr<double>(),
-                          {},
-                          {},
-                          false},
-                         x.size(0), mobile_only ? impl_->system.n_mobile : impl_->system.n_atoms());
+  return impl_->evaluate(impl_->force_task(positions, mobile_only));
 }
 
 at::Tensor ScoreEngine::score_loss(const at::Tensor &positions, const at::Tensor &t,
                                    const LeastSquares &loss) {
-  const at::Tensor x = checked_positions(positions, impl_->system.n_mobile);
-  return impl_->loss(
-      {Head::SCORE, Wanted::MOBILE, x.const_data_ptr<double>(),
-       checked_times(t, x.size(0)).to(impl_->options),
-       on_device(checked_loss(loss, x.size(0), impl_->system.n_mobile), impl_->options), false},
-      x.size(0));
+  return impl_->loss(impl_->score_task(positions, t), loss, false);
 }
 
 at::Tensor ScoreEngine::score_gradient(const at::Tensor &positions, const at::Tensor &t,
                                        const LeastSquares &loss) {
-  const at::Tensor x = checked_positions(positions, impl_->system.n_mobile);
-  return impl_->loss(
-      {Head::SCORE, Wanted::MOBILE, x.const_data_ptr<double>(),
-       checked_times(t, x.size(0)).to(impl_->options),
-       on_device(checked_loss(loss, x.size(0), impl_->system.n_mobile), impl_->options), true},
-      x.size(0));
+  return impl_->loss(impl_->score_task(positions, t), loss, true);
 }
 
 at::Tensor ScoreEngine::force_loss(const at::Tensor &positions, const LeastSquares &loss) {
-  if (!impl_->settings.force_head)
-    throw Error("the network has no force head");
-  const at::Tensor x = checked_positions(positions, impl_->system.n_mobile);
-  const bool all = loss.offset.size(1) != impl_->system.n_mobile;
-  return impl_->loss(
-      {Head::FORCE,
-       all ? Wanted::ALL : Wanted::MOBILE,
-       x.const_data_ptr<double>(),
-       {},
-       on_device(
-           checked_loss(loss, x.size(0), all ? impl_->system.n_atoms() : impl_->system.n_mobile),
-           impl_->options),
-       false},
-      x.size(0));
+  return impl_->loss(impl_->force_task(positions, impl_->has_mobile_rows(loss)), loss, false);
 }
 
 at::Tensor ScoreEngine::force_gradient(const at::Tensor &positions, const LeastSquares &loss) {
-  if (!impl_->settings.force_head)
-    throw Error("the network has no force head");
-  const at::Tensor x = checked_positions(positions, impl_->system.n_mobile);
-  const bool all = loss.offset.size(1) != impl_->system.n_mobile;
-  return impl_->loss(
-      {Head::FORCE,
-       all ? Wanted::ALL : Wanted::MOBILE,
-       x.const_data_ptr<double>(),
-       {},
-       on_device(
-           checked_loss(loss, x.size(0), all ? impl_->system.n_atoms() : impl_->system.n_mobile),
-           impl_->options),
-       true},
-      x.size(0));
+  return impl_->loss(impl_->force_task(positions, impl_->has_mobile_rows(loss)), loss, true);
 }
 
 std::int64_t ScoreEngine::template_edges() const {
