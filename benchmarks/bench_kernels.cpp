@@ -79,7 +79,7 @@ public:
 void build_graphs(benchmark::State &state, Chunk &chunk) {
   for (auto _ : state) {
     chunk.build();
-    benchmark::DoNotOptimize(chunk.graph.direction.data());
+    benchmark::DoNotOptimize(chunk.graph.direction.in_single.data());
   }
 }
 
