@@ -207,15 +207,11 @@ template <class T> void add_row(const T *from, std::int64_t n, T *to) {
     to[k] += from[k];
 }
 
-bool on_cpu(const at::Tensor &tensor) {
-  return tensor.device().is_cpu();
-}
-
 }  // namespace
 
 void template_first_messages(const TemplateEdges &edges, const std::vector<std::int32_t> &element,
                              const at::Tensor &filter, FirstBlockRows &rows) {
-  if (!on_cpu(rows.x))
+  if (!rows.x.is_cpu())
     return plain::template_first_messages(edges, element, filter, rows);
   const std::int64_t F = rows.embedding.size(1), n = edges.n_atoms;
   AT_DISPATCH_FLOATING_TYPES(rows.x.scalar_type(), "godiff::template_first_messages", [&] {
@@ -238,7 +234,7 @@ void template_first_messages_backward(const TemplateEdges &edges,
                                       const std::vector<std::int32_t> &element,
                                       const at::Tensor &filter, const FirstBlockRows &rows,
                                       FirstBlockRows &gradient, at::Tensor &filter_gradient) {
-  if (!on_cpu(rows.x))
+  if (!rows.x.is_cpu())
     return plain::template_first_messages_backward(edges, element, filter, rows, gradient,
                                                    filter_gradient);
   const std::int64_t F = rows.embedding.size(1), n = edges.n_atoms;
@@ -263,7 +259,7 @@ void template_first_messages_backward(const TemplateEdges &edges,
 void first_messages(const ChunkGraph &graph, int depth, const std::vector<std::int32_t> &element,
                     const FirstBlockRows &rows, const at::Tensor &pair_filter, at::Tensor &q,
                     at::Tensor &mu) {
-  if (!on_cpu(rows.x))
+  if (!rows.x.is_cpu())
     return plain::first_messages(graph, depth, element, rows, pair_filter, q, mu);
   const std::int64_t F = rows.embedding.size(1), N = graph.n_atoms();
   AT_DISPATCH_FLOATING_TYPES(rows.x.scalar_type(), "godiff::first_messages", [&] {
@@ -299,7 +295,7 @@ void first_messages_backward(const ChunkGraph &graph, int depth,
                              const at::Tensor &pair_filter, const at::Tensor &gq,
                              const at::Tensor &gmu, FirstBlockRows &gradient,
                              at::Tensor &pair_filter_gradient) {
-  if (!on_cpu(rows.x))
+  if (!rows.x.is_cpu())
     return plain::first_messages_backward(graph, depth, element, rows, pair_filter, gq, gmu,
                                           gradient, pair_filter_gradient);
   const std::int64_t F = rows.embedding.size(1), N = graph.n_atoms();
@@ -337,7 +333,7 @@ void first_messages_backward(const ChunkGraph &graph, int depth,
 void messages(const TemplateEdges &edges, const ChunkGraph &graph, int depth_in, int depth_out,
               const AtomRows &own, const AtomRows &base, const Filters &filters, at::Tensor &q,
               at::Tensor &mu) {
-  if (!on_cpu(own.x))
+  if (!own.x.is_cpu())
     return plain::messages(edges, graph, depth_in, depth_out, own, base, filters, q, mu);
   const std::int64_t F = own.q.size(1), N = graph.n_atoms();
   AT_DISPATCH_FLOATING_TYPES(own.x.scalar_type(), "godiff::messages", [&] {
@@ -380,7 +376,7 @@ void messages_backward(const TemplateEdges &edges, const ChunkGraph &graph, int 
                        int depth_out, const AtomRows &own, const AtomRows &base,
                        const Filters &filters, const at::Tensor &gq, const at::Tensor &gmu,
                        AtomRows &own_gradient, AtomRows &base_gradient, Filters &filter_gradients) {
-  if (!on_cpu(own.x))
+  if (!own.x.is_cpu())
     return plain::messages_backward(edges, graph, depth_in, depth_out, own, base, filters, gq, gmu,
                                     own_gradient, base_gradient, filter_gradients);
   const std::int64_t F = own.q.size(1), N = graph.n_atoms();

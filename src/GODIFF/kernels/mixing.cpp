@@ -13,14 +13,10 @@ namespace {
 
 constexpr double NORM_EPS = 1e-8;  // inside the square root of |V|
 
-bool on_cpu(const at::Tensor &tensor) {
-  return tensor.device().is_cpu();
-}
-
 }  // namespace
 
 void mixing_norm(const at::Tensor &vu, at::Tensor &joined) {
-  if (!on_cpu(vu))
+  if (!vu.is_cpu())
     return plain::mixing_norm(vu, joined);
   AT_DISPATCH_FLOATING_TYPES(vu.scalar_type(), "godiff::mixing_norm", [&] {
     kernels::row_kernels<scalar_t>().norm(
@@ -31,7 +27,7 @@ void mixing_norm(const at::Tensor &vu, at::Tensor &joined) {
 
 void mixing_gate(const at::Tensor &joined, const at::Tensor &mu, const at::Tensor &vu,
                  const at::Tensor &prs, at::Tensor &q, at::Tensor &mu_out) {
-  if (!on_cpu(vu))
+  if (!vu.is_cpu())
     return plain::mixing_gate(joined, mu, vu, prs, q, mu_out);
   AT_DISPATCH_FLOATING_TYPES(vu.scalar_type(), "godiff::mixing_gate", [&] {
     kernels::row_kernels<scalar_t>().gate(
@@ -43,7 +39,7 @@ void mixing_gate(const at::Tensor &joined, const at::Tensor &mu, const at::Tenso
 
 void mixing_gate_backward(const at::Tensor &gq, const at::Tensor &gmu, const at::Tensor &vu,
                           const at::Tensor &prs, at::Tensor &gprs, at::Tensor &gvu) {
-  if (!on_cpu(vu))
+  if (!vu.is_cpu())
     return plain::mixing_gate_backward(gq, gmu, vu, prs, gprs, gvu);
   AT_DISPATCH_FLOATING_TYPES(vu.scalar_type(), "godiff::mixing_gate_backward", [&] {
     kernels::row_kernels<scalar_t>().gate_backward(
@@ -55,7 +51,7 @@ void mixing_gate_backward(const at::Tensor &gq, const at::Tensor &gmu, const at:
 
 void mixing_norm_backward(const at::Tensor &vu, const at::Tensor &joined,
                           const at::Tensor &g_joined, at::Tensor &gvu, at::Tensor &gq) {
-  if (!on_cpu(vu))
+  if (!vu.is_cpu())
     return plain::mixing_norm_backward(vu, joined, g_joined, gvu, gq);
   AT_DISPATCH_FLOATING_TYPES(vu.scalar_type(), "godiff::mixing_norm_backward", [&] {
     kernels::row_kernels<scalar_t>().norm_backward(
@@ -66,7 +62,7 @@ void mixing_norm_backward(const at::Tensor &vu, const at::Tensor &joined,
 }
 
 void add_column_sums(const at::Tensor &values, const at::Tensor &sums) {
-  if (!on_cpu(values))
+  if (!values.is_cpu())
     return plain::add_column_sums(values, sums);
   AT_DISPATCH_FLOATING_TYPES(values.scalar_type(), "godiff::add_column_sums", [&] {
     kernels::row_kernels<scalar_t>().add_column_sums(values.size(0), values.size(1),

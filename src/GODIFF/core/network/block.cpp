@@ -6,24 +6,12 @@
 #include <ATen/Functions.h>
 #include <ATen/TensorOperators.h>
 
+#include "core/network/dense.hpp"
 #include "kernels/mixing.hpp"
 
 namespace godiff {
 
 namespace {
-
-// y = x weight^T + bias, from the workspace.
-at::Tensor apply(const Dense &dense, const at::Tensor &x, Workspace &work) {
-  at::Tensor y = work.take({x.size(0), dense.weight.size(0)});
-  at::addmm_out(y, dense.bias, x, dense.weight.t());
-  return y;
-}
-
-at::Tensor silu(const at::Tensor &x, Workspace &work) {
-  at::Tensor y = work.take(x.sizes());
-  at::silu_out(y, x);
-  return y;
-}
 
 void add_gradient(const at::Tensor &gy, const at::Tensor &x, const Dense &gradient) {
   gradient.weight.addmm_(gy.t(), x);

@@ -4,6 +4,8 @@
 #include <ATen/Functions.h>
 #include <ATen/TensorOperators.h>
 
+#include "core/network/dense.hpp"
+
 namespace godiff {
 
 namespace {
@@ -13,18 +15,6 @@ constexpr int LAST = 2;  // the block whose scalar is dropped and has no activat
 at::Tensor product(const at::Tensor &a, const at::Tensor &b, Workspace &work) {
   at::Tensor y = work.take({a.size(0), b.size(1)});
   at::mm_out(y, a, b);
-  return y;
-}
-
-at::Tensor apply(const Dense &dense, const at::Tensor &x, Workspace &work) {
-  at::Tensor y = work.take({x.size(0), dense.weight.size(0)});
-  at::addmm_out(y, dense.bias, x, dense.weight.t());
-  return y;
-}
-
-at::Tensor silu(const at::Tensor &x, Workspace &work) {
-  at::Tensor y = work.take(x.sizes());
-  at::silu_out(y, x);
   return y;
 }
 
