@@ -18,6 +18,8 @@ public:
   /// Starts with a structure, whose energy has to be evaluated next.
   void start(const Positions &positions);
   const Positions &positions() const { return x_; }
+  /// Moves so far.
+  int steps() const { return steps_; }
 
   /// Takes the forces [3*n_mobile] at positions(); returns true when the relaxation is over, false
   /// when positions() has moved and must be evaluated.

@@ -35,7 +35,7 @@ Search::State::State(const System &given_system, const Settings &given_settings,
     sampler(system, settings),
     trainer(system, settings, network, engine),
     reference(std::numeric_limits<double>::quiet_NaN()),
-    relaxation(system, settings.relax_steps, settings.relax_ftol) {
+    evaluation(system, settings) {
   if (system.n_mobile == 1 && settings.unique_tolerance > 0.0)
     throw Error("unique needs at least two mobile atoms: the fingerprint of one atom is always the "
                 "same");
@@ -96,83 +96,93 @@ const Positions &Search::request() const {
     throw Error("there is no candidate to evaluate: call prepare() first");
   if (s.asked == std::chrono::steady_clock::time_point{})
     s.asked = std::chrono::steady_clock::now();
-  return s.relaxing ? s.relaxation.positions() : s.queue[s.next];
+  if (!s.evaluation.open())
+    s.evaluation.start(static_cast<std::int64_t>(s.next), s.queue[s.next]);
+  return s.evaluation.positions();
 }
 
 ForceNeed Search::forces_needed() const {
-  if (state_->settings.guided())
-    return ForceNeed::ALL;
-  return state_->settings.relax_steps > 0 ? ForceNeed::MOBILE : ForceNeed::NONE;
+  return godiff::forces_needed(state_->settings);
+}
+
+std::int64_t Search::request_step() const {
+  return state_->evaluation.open() ? state_->evaluation.step() : 0;
+}
+
+const std::vector<Positions> &Search::candidates() const {
+  return state_->queue;
+}
+
+std::int64_t Search::next_candidate() const {
+  return static_cast<std::int64_t>(state_->next);
 }
 
 bool Search::report(double energy, const double *forces) {
   State &s = *state_;
-  const Positions asked = request();
+  request();
+  const bool done = s.evaluation.report(energy, forces);
+  add_evaluation_time(seconds_since(s.asked));
+  s.asked = {};
   ++s.totals.evaluations;
   ++s.current.evaluations;
-  const double seconds = seconds_since(s.asked);
-  s.asked = {};
-  s.totals.seconds_evaluating += seconds;
-  s.current.seconds_evaluating += seconds;
+  if (done)
+    s.record(s.evaluation.result());
+  return done;
+}
 
-  const std::int64_t n = s.system.n_mobile, skip = 3 * s.system.n_template;
-  bool valid = std::isfinite(energy);
-  if (forces && forces_needed() != ForceNeed::NONE) {
-    const std::int64_t begin = forces_needed() == ForceNeed::ALL ? 0 : skip;
-    for (std::int64_t k = begin; k < skip + 3 * n; ++k)
-      valid = valid && std::isfinite(forces[k]);
-  } else if (forces_needed() != ForceNeed::NONE) {
-    throw Error("this search needs forces with every energy");
-  }
-  if (s.settings.relax_steps > 0 && valid) {
-    if (!s.relaxing) {
-      s.relaxation.start(asked);
-      s.relaxing = true;
-    }
-    if (!s.relaxation.advance(forces + skip))
-      return false;
-  }
+void Search::take(const Evaluated &result) {
+  State &s = *state_;
+  if (!has_request() || result.candidate != next_candidate())
+    throw Error("the result of candidate " + std::to_string(result.candidate) +
+                " does not follow the last one on record");
+  s.totals.evaluations += result.evaluations;
+  s.current.evaluations += result.evaluations;
+  s.record(result);
+}
 
+void Search::add_evaluation_time(double seconds) {
+  state_->totals.seconds_evaluating += seconds;
+  state_->current.seconds_evaluating += seconds;
+}
+
+void Search::State::record(const Evaluated &result) {
   Record record;
-  record.evaluation = s.totals.evaluations;
-  record.stage = s.current.stage;
-  record.kT = s.current.kT;
-  record.positions = asked;
-  if (valid) {
-    record.energy = energy;
-    if (s.settings.guided())
-      record.forces.assign(forces, forces + skip + 3 * n);
-    const double zero = s.settings.energy_absolute ? 0.0 : s.reference;
+  record.evaluation = totals.evaluations;
+  record.stage = current.stage;
+  record.kT = current.kT;
+  record.positions = result.positions;
+  if (result.valid) {
+    record.energy = result.energy;
+    record.forces = result.forces;
+    const double zero = settings.energy_absolute ? 0.0 : reference;
     if (std::isnan(zero))
       throw Error("the energy of the input structure is not known yet");
-    record.status = !(energy - zero > s.settings.energy_lo)   ? Status::LOW
-                    : !(energy - zero < s.settings.energy_hi) ? Status::HIGH
-                                                              : Status::OK;
-    record.structure_class = s.classes.classify(fingerprint(s.system, asked));
-    const double best = std::min(s.archive.best_energy(), energy);
-    record.weight = std::exp(-(energy - best) / record.kT);
+    record.status = !(record.energy - zero > settings.energy_lo)   ? Status::LOW
+                    : !(record.energy - zero < settings.energy_hi) ? Status::HIGH
+                                                                   : Status::OK;
+    record.structure_class = classes.classify(fingerprint(system, record.positions));
+    const double best = std::min(archive.best_energy(), record.energy);
+    record.weight = std::exp(-(record.energy - best) / record.kT);
   }
   const Status status = record.status;
-  s.archive.append(std::move(record));
+  archive.append(std::move(record));
   if (status == Status::FAILED) {
-    ++s.totals.failed;
-    ++s.current.failed;
+    ++totals.failed;
+    ++current.failed;
   } else if (status != Status::OK) {
-    ++s.totals.outside;
-    ++s.current.outside;
+    ++totals.outside;
+    ++current.outside;
   } else {
     // Running mean and minimum of the stage.
-    StageSummary &c = s.current;
-    const std::int64_t seen = static_cast<std::int64_t>(s.archive.size()) - s.stage_begin;
-    const auto count = static_cast<double>(seen - c.failed - c.outside);
-    c.lowest = count > 1.0 ? std::min(c.lowest, energy) : energy;
-    c.mean = count > 1.0 ? c.mean + (energy - c.mean) / count : energy;
+    const std::int64_t seen = static_cast<std::int64_t>(archive.size()) - stage_begin;
+    const auto count = static_cast<double>(seen - current.failed - current.outside);
+    const double energy = result.energy;
+    current.lowest = count > 1.0 ? std::min(current.lowest, energy) : energy;
+    current.mean = count > 1.0 ? current.mean + (energy - current.mean) / count : energy;
   }
-  s.current.best = s.archive.best_energy();
-  s.relaxing = false;
-  if (++s.next == s.queue.size())
-    s.close_stage();
-  return true;
+  current.best = archive.best_energy();
+  if (++next == queue.size())
+    close_stage();
 }
 
 const System &Search::system() const {

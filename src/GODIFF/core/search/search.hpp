@@ -13,6 +13,7 @@
 #include "core/base/settings.hpp"
 #include "core/geometry/system.hpp"
 #include "core/search/archive.hpp"
+#include "core/search/evaluation.hpp"
 
 namespace godiff {
 
@@ -60,8 +61,6 @@ struct Totals {
   double seconds_evaluating = 0.0;
 };
 
-enum class ForceNeed { NONE, MOBILE, ALL };
-
 /// Logarithm of the unnormalised weight of a structure at kT; the default is -E/kT (method section 6).
 using LogWeight = std::function<double(const Positions &, double energy, double kT)>;
 
@@ -102,11 +101,21 @@ public:
   /// Mobile positions to evaluate now, [3*n_mobile], relative to the corner of the cell.
   const Positions &request() const;
   ForceNeed forces_needed() const;
+  /// Number of energies that the candidate of request() has had.
+  std::int64_t request_step() const;
   /// Energy (eV) of request(), and raw forces [3*n_atoms] eV/Angstrom (template rows may be zero unless
   /// forces_needed() is ALL; nullptr when NONE). Returns true when this completed a candidate, which
   /// is then archive().back(); false while a local relaxation goes on. Throws godiff::Error, with the
   /// candidate on record, when it was the last of a stage whose energies have all failed.
   bool report(double energy, const double *forces);
+
+  /// All candidates of the current stage, and the index of the first that has no result on record.
+  const std::vector<Positions> &candidates() const;
+  std::int64_t next_candidate() const;
+  /// As report(), for the result of candidate next_candidate() that was evaluated elsewhere.
+  void take(const Evaluated &result);
+  /// Adds to the time spent on evaluations that take() has brought.
+  void add_evaluation_time(double seconds);
 
   const System &system() const;
   const Settings &settings() const;

@@ -332,7 +332,7 @@ SafeTensors Search::save() const {
   file.put("search.current", doubles(pack(s.current)));
   file.adopt("search.queue", joined(s.queue));
   file.put(TEMPLATE, doubles(s.system.template_positions));
-  file.put("search.relaxation", doubles(s.relaxing ? s.relaxation.state() : std::vector<double>{}));
+  file.put("search.relaxation", doubles(s.evaluation.relaxation()));
   const Totals &t = s.totals;
   file.put("search.totals",
            doubles({static_cast<double>(t.evaluations), static_cast<double>(t.drawn),
@@ -387,9 +387,9 @@ void Search::restore(const SafeTensors &file) {
       current[0] != static_cast<double>(n_stages) ||
       sampled != (position[3] < static_cast<double>(candidates.size())))
     throw Error("the checkpoint is damaged: its counters contradict each other");
-  Relaxation resumed(s.system, s.settings.relax_steps, s.settings.relax_ftol);
+  Evaluation resumed(s.system, s.settings);
   if (!relaxation.empty())
-    resumed.restore(relaxation);
+    resumed.restore(0, relaxation);
   Trainer::Optimiser score = s.trainer.score_optimiser(), force = s.trainer.force_optimiser();
   if (!s.settings.optim_reset) {
     get_optimiser(file, "optimiser.score", score);
@@ -411,9 +411,8 @@ void Search::restore(const SafeTensors &file) {
   s.learned = static_cast<int>(position[2]);
   s.next = static_cast<std::size_t>(position[3]);
   s.stage_begin = static_cast<std::int64_t>(position[4]);
-  s.relaxing = !relaxation.empty();
-  if (s.relaxing)
-    s.relaxation.restore(relaxation);
+  if (!relaxation.empty())
+    s.evaluation.restore(static_cast<std::int64_t>(s.next), relaxation);
   Totals &t = s.totals;
   t.evaluations = static_cast<std::int64_t>(totals[0]);
   t.drawn = static_cast<std::int64_t>(totals[1]);

@@ -9,7 +9,7 @@
 #include "core/geometry/fingerprint.hpp"
 #include "core/network/score_engine.hpp"
 #include "core/network/score_network.hpp"
-#include "core/search/relax.hpp"
+#include "core/search/evaluation.hpp"
 #include "core/search/search.hpp"
 #include "core/search/trainer.hpp"
 
@@ -44,8 +44,7 @@ struct Search::State {
   std::vector<Positions> queue;  // candidates of the current stage
   std::size_t next = 0;          // of the queue
   std::int64_t stage_begin = 0;  // archive index of the first record of the current stage
-  Relaxation relaxation;
-  bool relaxing = false;                          // relaxation holds the structure to evaluate
+  Evaluation evaluation;         // of candidate `next`, when open
   std::chrono::steady_clock::time_point asked{};  // when the open request was first given
 
   bool all_sampled() const { return current.stage >= settings.stages; }
@@ -59,6 +58,8 @@ struct Search::State {
   /// Archive indices of the training buffer of a stage at kT, and the weights of their losses.
   std::vector<std::int64_t> select(int stage, double kT, std::vector<double> &weights,
                                    std::int64_t &duplicates);
+  /// Puts the result of candidate `next` on record.
+  void record(const Evaluated &result);
   void close_stage();
 };
 
