@@ -6,7 +6,6 @@
 #include "core/base/error.hpp"
 #include "core/io/atomic_file.hpp"
 #include "core/io/best_dump.hpp"
-#include "core/io/safetensors.hpp"
 
 namespace godiff {
 

@@ -9,13 +9,14 @@
 #include "core/geometry/system.hpp"
 #include "core/io/csv.hpp"
 #include "core/io/extxyz.hpp"
+#include "core/io/safetensors.hpp"
 #include "core/search/search.hpp"
 
 namespace godiff {
 
 /// Name, choices and units of the files of one run.
 struct RunFileOptions {
-  std::string prefix;      ///< PREFIX.csv, PREFIX.xyz, PREFIX.best, PREFIX.ckpt
+  std::string prefix;      ///< PREFIX.csv, .xyz, .best, .ckpt, .training and .journal
   int best = 10;           ///< structures in PREFIX.best
   bool dump_all = true;    ///< write PREFIX.xyz
   bool triclinic = false;  ///< the LAMMPS box is of the triclinic kind
@@ -26,21 +27,30 @@ struct RunFileOptions {
 };
 
 /// The files of one run: what has been evaluated (.csv, .xyz, written at once and candidate by
-/// candidate), the best structures (.best) and the state of the search (.ckpt).
+/// candidate), the best structures (.best), the state of the search (.ckpt) and of a training that
+/// was interrupted (.training). The journal of the evaluations (.journal, see Journal) lies beside
+/// them: it is removed here, but written by who evaluates.
+///
+/// One object at a time writes the files of a prefix, in this process or any other: it holds a lock
+/// on PREFIX.csv, which ends with the process. A file system without locks does without.
 ///
 /// Every failure to write throws godiff::Error with the path and the system's reason.
 class RunFiles {
 public:
-  /// Opens new files, replacing those of the same name. Throws when the folder is not writable.
+  /// Opens new files, replacing those of the same name; journals and PREFIX.training stay. Throws
+  /// before any of them is touched when the folder is not writable, another run writes the files, or
+  /// something with the name of one of them is not a regular file.
   static RunFiles create(const RunFileOptions &options, const System &system);
   /// Continues the files of the run that put save() into `state`: what was written later is cut off.
   /// With another prefix than in that run (or when one of them had no .xyz file) new files begin.
-  /// Throws when a file to continue is missing, too short or another one.
+  /// Throws as create() does, and when a file to continue is missing, too short or another one.
   static RunFiles resume(const RunFileOptions &options, const System &system,
                          const SafeTensors &state);
 
   /// Names of the files of this prefix that exist.
   static std::vector<std::string> existing(const std::string &prefix);
+  /// The content of PREFIX.ckpt, nothing when there is none. Throws when it cannot be read.
+  static std::optional<SafeTensors> read_checkpoint(const std::string &prefix);
 
   /// Writes the candidate that search.archive().back() holds and notes its place in the archive.
   void record(Search &search);
@@ -54,7 +64,16 @@ public:
   bool update_checkpoint(const Search &search);
   /// Adds the places where the files end now, for resume().
   void save(SafeTensors &state) const;
-  /// Waits until all candidates are on the disk.
+  /// Replaces PREFIX.training, the state of a training that is not finished.
+  void write_training(const SafeTensors &state) const;
+  /// The content of PREFIX.training, nothing when there is none. Throws when it cannot be read.
+  std::optional<SafeTensors> read_training() const;
+  /// Removes PREFIX.training; there may be none.
+  void remove_training() const;
+  /// Removes the journals of all worlds, those of earlier runs included.
+  void remove_journals() const;
+  /// Waits until all candidates are on the disk. Until then (the end of a stage) they survive a kill
+  /// of the process but not a power failure; so do the records of a journal until its own sync().
   void sync();
 
   const std::string &prefix() const { return options_.prefix; }
