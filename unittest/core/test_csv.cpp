@@ -150,9 +150,6 @@ TEST(CsvLog, RefusesToContinueWhatDoesNotFit) {
 }
 
 TEST(CsvLog, FullDiskIsAnErrorAndLeavesWholeLines) {
-  EXPECT_EQ(message_of<Error>([] { CsvLog::create("/dev/full"); }),
-            "cannot write /dev/full: No space left on device");
-
   TemporaryFolder folder;
   const std::string path = folder.file("g.csv");
   CsvLog log = CsvLog::create(path);

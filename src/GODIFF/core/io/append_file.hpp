@@ -6,7 +6,7 @@
 #include <string_view>
 #include <vector>
 
-#include "core/io/file_descriptor.hpp"
+#include "core/io/owned_file.hpp"
 
 namespace godiff {
 
@@ -16,11 +16,17 @@ namespace godiff {
 /// fails. Every failure throws godiff::Error with the path and the system's reason.
 class AppendFile {
 public:
-  /// Opens a new file, replacing one of the same name.
+  /// Begins an empty file, replacing one of the same name. Throws as OwnedFile::open() does.
   static AppendFile create(const std::string &path);
+  /// The same for a file that is open already.
+  static AppendFile create(OwnedFile file);
   /// Opens an existing file and cuts it at `offset`, where the next record goes.
-  /// Throws when the file is missing, shorter than that, or has no end of line there.
+  /// Throws as OwnedFile::open() does, and when it is missing, and as check_end() does.
   static AppendFile resume(const std::string &path, std::int64_t offset);
+  /// The same for a file that is open already.
+  static AppendFile resume(OwnedFile file, std::int64_t offset);
+  /// Throws when the file is shorter than `offset` or has no end of line there.
+  static void check_end(const OwnedFile &file, std::int64_t offset);
 
   AppendFile(AppendFile &&) = default;
   AppendFile &operator=(AppendFile &&other) noexcept;
@@ -35,13 +41,12 @@ public:
   void sync();
   /// Where the next record will begin.
   std::int64_t offset() const { return written_ + static_cast<std::int64_t>(pending_.size()); }
-  const std::string &path() const { return path_; }
+  const std::string &path() const { return file_.path(); }
 
 private:
-  AppendFile(const std::string &path, FileDescriptor file, std::int64_t written);
+  AppendFile(OwnedFile file, std::int64_t written);
 
-  std::string path_;
-  FileDescriptor file_;
+  OwnedFile file_;
   std::int64_t written_ = 0;       // bytes in the file
   std::string pending_;            // records not yet written
   std::vector<std::size_t> ends_;  // where each of them ends

@@ -13,18 +13,20 @@
 
 #include "core/base/error.hpp"
 #include "core/io/file_descriptor.hpp"
+#include "core/io/prefix_files.hpp"
 
 namespace godiff {
 
 namespace {
 
+const std::string TEMPORARY = ".tmp.";  // between the name of a file and two numbers
 constexpr int NAME_TRIES = 100;
 constexpr std::size_t PROBE_BYTES = 4096;  // one block: enough to meet a full disk
 
 // A name no other process writes to, so that two runs with one prefix never mix their bytes.
 FileDescriptor open_temporary(const std::string &path, std::string &name) {
   for (int k = 0;; ++k) {
-    name = path + ".tmp." + std::to_string(getpid()) + "." + std::to_string(k);
+    name = path + TEMPORARY + std::to_string(getpid()) + "." + std::to_string(k);
     FileDescriptor file(open(name.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666));
     if (file.is_open() || errno != EEXIST || k == NAME_TRIES)
       return file;
@@ -39,11 +41,6 @@ void sync_folder(const std::string &path) {
   FileDescriptor handle(open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (handle.is_open())
     fsync(handle.get());
-}
-
-// Some file systems (FUSE) have no fsync; the bytes are as safe there as they can be.
-bool sync_file(const FileDescriptor &file) {
-  return fsync(file.get()) == 0 || errno == EINVAL || errno == ENOSYS || errno == ENOTSUP;
 }
 
 }  // namespace
@@ -61,7 +58,7 @@ void write_atomically(const std::string &path, const std::vector<std::string_vie
                                    [&](std::string_view piece) {
                                      return write_all(file.get(), piece) == piece.size();
                                    }) &&
-                       sync_file(file);
+                       sync_data(file.get());
   // close() reports what a network file system found out late.
   if (!written || !file.close() || std::rename(name.c_str(), path.c_str()) != 0) {
     const int reason = errno;
@@ -77,7 +74,7 @@ void check_writable(const std::string &prefix) {
   if (!file.is_open())
     throw Error("cannot create files that begin with '" + prefix + "': " + std::strerror(errno));
   const std::string probe(PROBE_BYTES, '\n');
-  const bool written = write_all(file.get(), probe) == probe.size() && sync_file(file);
+  const bool written = write_all(file.get(), probe) == probe.size() && sync_data(file.get());
   const bool kept = written && file.close();
   const int reason = errno;
   unlink(name.c_str());
@@ -85,8 +82,27 @@ void check_writable(const std::string &prefix) {
     throw Error("cannot write files that begin with '" + prefix + "': " + std::strerror(reason));
 }
 
+void remove_temporaries(const std::string &prefix, const std::vector<std::string> &endings) {
+  for (const std::string &name : endings_of(prefix)) {
+    const auto mark = name.rfind(TEMPORARY);
+    if (mark == std::string::npos)
+      continue;
+    const std::string ending = name.substr(0, mark), numbers = name.substr(mark + TEMPORARY.size());
+    const auto dot = numbers.find('.');
+    if (dot == std::string::npos || !is_number(numbers.substr(0, dot)) ||
+        !is_number(numbers.substr(dot + 1)))
+      continue;
+    struct stat status;
+    const std::string path = prefix + name;
+    if ((ending.empty() || std::count(endings.begin(), endings.end(), ending) > 0) &&
+        lstat(path.c_str(), &status) == 0 && S_ISREG(status.st_mode))
+      unlink(path.c_str());
+  }
+}
+
 std::string read_file(const std::string &path) {
-  FileDescriptor file(open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  // O_NONBLOCK: a pipe is refused below instead of waited for.
+  FileDescriptor file(open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
   if (!file.is_open())
     throw Error("cannot open " + path + ": " + std::strerror(errno));
   struct stat status;

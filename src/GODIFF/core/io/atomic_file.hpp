@@ -20,6 +20,10 @@ void write_atomically(const std::string &path, const std::vector<std::string_vie
 /// created and filled. Creates such a file and removes it again.
 void check_writable(const std::string &prefix);
 
+/// Removes the new files that a process killed inside of write_atomically(PREFIX + ending) or
+/// check_writable(PREFIX) left behind. Nobody else may write the files of this prefix meanwhile.
+void remove_temporaries(const std::string &prefix, const std::vector<std::string> &endings);
+
 /// The whole content of the regular file `path`; throws godiff::Error with the system's reason.
 std::string read_file(const std::string &path);
 

@@ -1,10 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "core/io/csv.hpp"
 
-#include <cerrno>
-#include <cstring>
-#include <fstream>
-
 #include "core/base/error.hpp"
 #include "core/io/number_text.hpp"
 
@@ -19,23 +15,32 @@ constexpr int TEMPERATURE_DIGITS = 10;
 }  // namespace
 
 CsvLog CsvLog::create(const std::string &path) {
-  AppendFile file = AppendFile::create(path);
-  file.append(HEADER);
-  file.flush();
-  return CsvLog(std::move(file));
+  return create(OwnedFile::open(path, OwnedFile::Missing::CREATE, "create"));
+}
+
+CsvLog CsvLog::create(OwnedFile file) {
+  CsvLog log(AppendFile::create(std::move(file)));
+  log.file_.append(HEADER);
+  log.file_.flush();
+  return log;
 }
 
 CsvLog CsvLog::resume(const std::string &path, std::int64_t offset) {
-  // Before the file is cut: it might be somebody else's.
-  std::ifstream file(path, std::ios::binary);
-  if (!file)
-    throw Error("cannot continue " + path + ": " + std::strerror(errno));
+  return resume(OwnedFile::open(path, OwnedFile::Missing::REFUSE, "continue"), offset);
+}
+
+CsvLog CsvLog::resume(OwnedFile file, std::int64_t offset) {
+  check_end(file, offset);
+  return CsvLog(AppendFile::resume(std::move(file), offset));
+}
+
+void CsvLog::check_end(const OwnedFile &file, std::int64_t offset) {
   std::string begin(HEADER.size(), '\0');
-  file.read(&begin[0], static_cast<std::streamsize>(begin.size()));
-  if (!file || begin != HEADER || offset < static_cast<std::int64_t>(HEADER.size()))
-    throw Error("cannot continue " + path + ": its first line is not '" +
+  file.read_at(0, &begin[0], begin.size());
+  if (begin != HEADER || offset < static_cast<std::int64_t>(HEADER.size()))
+    throw Error("cannot continue " + file.path() + ": its first line is not '" +
                 HEADER.substr(0, HEADER.size() - 1) + "'");
-  return CsvLog(AppendFile::resume(path, offset));
+  AppendFile::check_end(file, offset);
 }
 
 void CsvLog::append(const CsvLine &line) {

@@ -35,6 +35,11 @@ public:
   /// Continues a file at the byte `offset` that offset() gave when the checkpoint was written.
   /// What follows is cut off. Throws when the file is missing, shorter or another one.
   static CsvLog resume(const std::string &path, std::int64_t offset);
+  /// As these two for a file that is open already.
+  static CsvLog create(OwnedFile file);
+  static CsvLog resume(OwnedFile file, std::int64_t offset);
+  /// Throws when resume() would for this file.
+  static void check_end(const OwnedFile &file, std::int64_t offset);
 
   void append(const CsvLine &line);
   /// Writes all lines to the file; throws godiff::Error when that fails (full disk).

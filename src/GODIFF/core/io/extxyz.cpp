@@ -52,6 +52,14 @@ ExtxyzWriter ExtxyzWriter::resume(const std::string &path, const System &system,
   return ExtxyzWriter(AppendFile::resume(path, offset), system);
 }
 
+ExtxyzWriter ExtxyzWriter::create(OwnedFile file, const System &system) {
+  return ExtxyzWriter(AppendFile::create(std::move(file)), system);
+}
+
+ExtxyzWriter ExtxyzWriter::resume(OwnedFile file, const System &system, std::int64_t offset) {
+  return ExtxyzWriter(AppendFile::resume(std::move(file), offset), system);
+}
+
 std::int64_t ExtxyzWriter::append(const FrameInfo &info, const Positions &mobile) {
   const bool failed = info.status == Status::FAILED;
   frame_ = head_;

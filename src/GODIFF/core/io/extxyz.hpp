@@ -32,6 +32,9 @@ public:
   /// Continues a file at the byte `offset` that offset() gave when the checkpoint was written.
   /// What follows is cut off. Throws when the file is missing, shorter or another one.
   static ExtxyzWriter resume(const std::string &path, const System &system, std::int64_t offset);
+  /// As these two for a file that is open already.
+  static ExtxyzWriter create(OwnedFile file, const System &system);
+  static ExtxyzWriter resume(OwnedFile file, const System &system, std::int64_t offset);
 
   /// Adds a frame; mobile [3*n_mobile] Angstrom. Returns the byte offset where it begins.
   std::int64_t append(const FrameInfo &info, const Positions &mobile);

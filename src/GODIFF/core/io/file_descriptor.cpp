@@ -42,4 +42,28 @@ std::size_t write_all(int descriptor, std::string_view bytes) {
   return done;
 }
 
+std::size_t read_at(int descriptor, std::int64_t offset, char *bytes, std::size_t count) {
+  std::size_t done = 0;
+  while (done < count) {
+    const ssize_t n =
+        ::pread(descriptor, bytes + done, count - done, offset + static_cast<std::int64_t>(done));
+    if (n < 0 && errno == EINTR)
+      continue;
+    if (n < 0)
+      return done;
+    if (n == 0)
+      break;
+    done += static_cast<std::size_t>(n);
+  }
+  errno = 0;
+  return done;
+}
+
+bool sync_data(int descriptor) {
+  while (fdatasync(descriptor) != 0)
+    if (errno != EINTR)
+      return errno == EINVAL || errno == ENOSYS || errno == ENOTSUP;
+  return true;
+}
+
 }  // namespace godiff

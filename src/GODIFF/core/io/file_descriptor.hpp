@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <string_view>
 
 namespace godiff {
@@ -29,5 +30,13 @@ private:
 /// Writes all bytes at the current position, in as many system calls as it takes.
 /// Returns the number of bytes written: all, or fewer with the reason in errno.
 std::size_t write_all(int descriptor, std::string_view bytes);
+
+/// Reads `count` bytes at `offset`, in as many system calls as it takes. Returns the number of bytes
+/// read: all, or fewer at the end of the file (errno is 0) or with the reason in errno.
+std::size_t read_at(int descriptor, std::int64_t offset, char *bytes, std::size_t count);
+
+/// Waits until the content is on the disk; false with the reason in errno. True on file systems that
+/// cannot wait (FUSE): the bytes are as safe there as they can be.
+bool sync_data(int descriptor);
 
 }  // namespace godiff

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "core/geometry/system.hpp"
-#include "core/io/file_descriptor.hpp"
+#include "core/io/owned_file.hpp"
 
 namespace godiff {
 
@@ -47,13 +47,13 @@ public:
   void clear();
   /// Waits until all records are on the disk.
   void sync();
-  const std::string &path() const { return path_; }
+  const std::string &path() const { return file_.path(); }
 
 private:
-  Journal(const std::string &path, FileDescriptor file, std::int64_t end);
+  Journal(OwnedFile file, std::uint64_t identity, std::int64_t end);
 
-  std::string path_;
-  FileDescriptor file_;
+  OwnedFile file_;
+  std::uint64_t identity_ = 0;
   std::int64_t end_ = 0;  // of the last whole record (bytes)
   std::string bytes_;     // of one record, kept for its memory
 };

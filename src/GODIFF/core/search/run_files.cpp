@@ -1,11 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "core/search/run_files.hpp"
 
+#include <cerrno>
+#include <cstring>
 #include <filesystem>
+#include <system_error>
+#include <utility>
+
+#include <unistd.h>
 
 #include "core/base/error.hpp"
 #include "core/io/atomic_file.hpp"
 #include "core/io/best_dump.hpp"
+#include "core/io/journal.hpp"
+#include "core/io/safetensors.hpp"
 
 namespace godiff {
 
@@ -25,19 +33,67 @@ std::int64_t offset_of(const SafeTensors &state, const char *key) {
   }
 }
 
+// The files of a run, without its journals.
+constexpr const char *CSV = ".csv", *XYZ = ".xyz", *BEST = ".best", *CHECKPOINT = ".ckpt",
+                     *TRAINING = ".training";
+
+std::vector<std::string> endings(bool dump_all) {
+  return dump_all ? std::vector<std::string>{CSV, XYZ, BEST, CHECKPOINT, TRAINING}
+                  : std::vector<std::string>{CSV, BEST, CHECKPOINT, TRAINING};
+}
+
+bool exists(const std::string &path) {
+  std::error_code error;
+  return std::filesystem::exists(std::filesystem::symlink_status(path, error));
+}
+
+// Before anything is touched: what would stop the run later.
+void check_names(const RunFileOptions &options) {
+  check_writable(options.prefix);
+  for (const std::string &ending : endings(options.dump_all))
+    check_replaceable(options.prefix + ending);
+  for (const std::string &path : journals_of(options.prefix))
+    check_replaceable(path);
+}
+
+// With the lock of `csv` nobody else is about to rename such a file.
+void clean_up(const RunFileOptions &options, const OwnedFile &csv) {
+  if (csv.locked())
+    remove_temporaries(options.prefix, {BEST, CHECKPOINT, TRAINING});
+}
+
+OwnedFile own(const std::string &path) {
+  return OwnedFile::open(path, OwnedFile::Missing::CREATE, "create");
+}
+
+std::optional<SafeTensors> read_state(const std::string &path) {
+  if (!exists(path))
+    return std::nullopt;
+  check_replaceable(path);
+  return SafeTensors::read(path);
+}
+
+void remove_file(const std::string &path) {
+  if (unlink(path.c_str()) != 0 && errno != ENOENT)
+    throw Error("cannot remove " + path + ": " + std::strerror(errno));
+}
+
 }  // namespace
 
 RunFiles::RunFiles(const RunFileOptions &options, const System &system) :
     options_(options),
     system_(system) {}
 
+// All files are opened before the first of them is changed.
 RunFiles RunFiles::create(const RunFileOptions &options, const System &system) {
-  check_writable(options.prefix);
+  check_names(options);
   RunFiles files(options, system);
-  files.csv_ = CsvLog::create(options.prefix + ".csv");
+  OwnedFile csv = own(options.prefix + CSV);
+  OwnedFile xyz = options.dump_all ? own(options.prefix + XYZ) : OwnedFile();
+  clean_up(options, csv);
+  files.csv_ = CsvLog::create(std::move(csv));
   if (options.dump_all)
-    files.xyz_ = ExtxyzWriter::create(options.prefix + ".xyz", system);
-  files.csv_->flush();
+    files.xyz_ = ExtxyzWriter::create(std::move(xyz), system);
   return files;
 }
 
@@ -45,32 +101,46 @@ RunFiles RunFiles::resume(const RunFileOptions &options, const System &system,
                           const SafeTensors &state) {
   if (!state.has_metadata(PREFIX) || state.metadata(PREFIX) != options.prefix)
     return create(options, system);
-  check_writable(options.prefix);
+  check_names(options);
   RunFiles files(options, system);
-  files.csv_ = CsvLog::resume(options.prefix + ".csv", offset_of(state, CSV_OFFSET));
+  const auto open = [&](const char *ending) {
+    return OwnedFile::open(options.prefix + ending, OwnedFile::Missing::REFUSE, "continue");
+  };
+  const std::int64_t csv_end = offset_of(state, CSV_OFFSET), xyz_end = offset_of(state, XYZ_OFFSET);
+  OwnedFile csv = open(CSV), xyz;
+  CsvLog::check_end(csv, csv_end);
   if (options.dump_all) {
-    const std::string path = options.prefix + ".xyz";
-    const std::int64_t end = offset_of(state, XYZ_OFFSET);
-    files.xyz_ =
-        end < 0 ? ExtxyzWriter::create(path, system) : ExtxyzWriter::resume(path, system, end);
+    xyz = xyz_end < 0 ? own(options.prefix + XYZ) : open(XYZ);
+    if (xyz_end >= 0)
+      AppendFile::check_end(xyz, xyz_end);
   }
+  clean_up(options, csv);
+  files.csv_ = CsvLog::resume(std::move(csv), csv_end);
+  if (options.dump_all)
+    files.xyz_ = xyz_end < 0 ? ExtxyzWriter::create(std::move(xyz), system)
+                             : ExtxyzWriter::resume(std::move(xyz), system, xyz_end);
   return files;
 }
 
 std::vector<std::string> RunFiles::existing(const std::string &prefix) {
   std::vector<std::string> found;
-  for (const char *ending : {".csv", ".xyz", ".best", ".ckpt"})
-    if (std::filesystem::exists(prefix + ending))
+  for (const std::string &ending : endings(true))
+    if (exists(prefix + ending))
       found.push_back(prefix + ending);
+  for (const std::string &path : journals_of(prefix))
+    found.push_back(path);
   return found;
 }
 
+std::optional<SafeTensors> RunFiles::read_checkpoint(const std::string &prefix) {
+  return read_state(prefix + CHECKPOINT);
+}
+
 std::vector<std::string> RunFiles::names() const {
-  std::vector<std::string> names{options_.prefix + ".csv"};
-  if (options_.dump_all)
-    names.push_back(options_.prefix + ".xyz");
-  names.push_back(options_.prefix + ".best");
-  names.push_back(options_.prefix + ".ckpt");
+  std::vector<std::string> names;
+  for (const std::string &ending : endings(options_.dump_all))
+    names.push_back(options_.prefix + ending);
+  names.push_back(journal_path(options_.prefix, 0));
   return names;
 }
 
@@ -107,13 +177,15 @@ void RunFiles::write_best(const Search &search) const {
   for (const std::int64_t i : search.best_distinct(options_.best))
     structures.push_back(search.archive()[static_cast<std::size_t>(i)].positions);
   if (!structures.empty())
-    write_best_dump(options_.prefix + ".best", system_, structures, options_.triclinic);
+    write_best_dump(options_.prefix + BEST, system_, structures, options_.triclinic);
 }
 
 void RunFiles::write_checkpoint(const Search &search) {
   SafeTensors state = search.save();
   save(state);
-  state.write(options_.prefix + ".ckpt");
+  // A checkpoint on the disk must not name places that its files have not reached there.
+  sync();
+  state.write(options_.prefix + CHECKPOINT);
   in_checkpoint_ = search.archive().bytes();
 }
 
@@ -129,6 +201,23 @@ void RunFiles::save(SafeTensors &state) const {
   state.put_metadata(PREFIX, options_.prefix);
   state.put_metadata(CSV_OFFSET, std::to_string(csv_->offset()));
   state.put_metadata(XYZ_OFFSET, std::to_string(xyz_ ? xyz_->offset() : -1));
+}
+
+void RunFiles::write_training(const SafeTensors &state) const {
+  state.write(options_.prefix + TRAINING);
+}
+
+std::optional<SafeTensors> RunFiles::read_training() const {
+  return read_state(options_.prefix + TRAINING);
+}
+
+void RunFiles::remove_training() const {
+  remove_file(options_.prefix + TRAINING);
+}
+
+void RunFiles::remove_journals() const {
+  for (const std::string &path : journals_of(options_.prefix))
+    remove_file(path);
 }
 
 void RunFiles::sync() {

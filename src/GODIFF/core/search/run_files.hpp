@@ -9,10 +9,11 @@
 #include "core/geometry/system.hpp"
 #include "core/io/csv.hpp"
 #include "core/io/extxyz.hpp"
-#include "core/io/safetensors.hpp"
 #include "core/search/search.hpp"
 
 namespace godiff {
+
+class SafeTensors;
 
 /// Name, choices and units of the files of one run.
 struct RunFileOptions {
