@@ -16,8 +16,10 @@
 #include "domain.h"
 #include "error.h"
 #include "group.h"
+#include "input.h"
 #include "memory.h"
 #include "timer.h"
+#include "universe.h"
 #include "update.h"
 
 #include "core/base/error.hpp"
@@ -43,7 +45,6 @@ static const char cite_godiff[] =
     " year =      2021\n"
     "}\n\n";
 
-static constexpr double TICK = 1.0;  // seconds between two progress lines on a terminal
 static constexpr char MAGIC[8] = {'G', 'O', 'D', 'I', 'F', 'F', '0', '1'};
 
 /* ---------------------------------------------------------------------- */
@@ -109,21 +110,21 @@ int FixGODiff::setmask() {
 ------------------------------------------------------------------------- */
 
 void FixGODiff::setup(int /*vflag*/) {
-  impl->threads = GODiff::count_threads(lmp);
-  start_run();
   const bool first = !impl->begun;
   if (first)
     begin();
-  else
+  else if (!impl->lost)
     check_unchanged();
-  GODiff::on_root(lmp, [this] { update_outputs(); });
+  start_run();
+  if (impl->leader)
+    update_outputs();
   share_outputs();
-  if (first && comm->me == 0)
+  if (first && impl->leader)
     print_plan();
   impl->pe->addstep(update->ntimestep + 1);
 
   if (impl->finished) {
-    if (!impl->warned && comm->me == 0 && !impl->search->work_due())
+    if (!impl->warned && impl->leader && !impl->search->work_due())
       error->warning(FLERR, "Fix godiff: the search is complete, nothing is evaluated any more: "
                             "unfix it or start another one");
     impl->warned = true;
@@ -135,8 +136,11 @@ void FixGODiff::setup(int /*vflag*/) {
 
 void FixGODiff::start_run() {
   impl->running = true;
-  impl->active = impl->stopped = impl->out_of_time = false;
-  impl->evaluated = 0;
+  impl->active = impl->stopped = impl->out_of_time = impl->terminated = impl->worked = false;
+  impl->termination.emplace();
+  impl->dealt.clear();  // every run begins with a meeting
+  if (impl->leader)
+    impl->records_before = impl->search->archive().size();
   impl->run_start = platform::walltime();
 }
 
@@ -150,42 +154,80 @@ void FixGODiff::stop_run() {
 }
 
 /* ----------------------------------------------------------------------
-   put the next structure into the atoms; trains and samples when due
+   put the next structure into the atoms. When there is none, the ranks
+   that search together meet: they learn, sample and get new ones.
 ------------------------------------------------------------------------- */
 
 void FixGODiff::initial_integrate(int /*vflag*/) {
   if (!impl->running)
     start_run();  // "pre no": no setup
   impl->active = false;
-  // A structure waits for its energy, forces needed, out of time, outputs have changed.
-  int state[4] = {0, 0, 0, 0};
   if (impl->stopped)
     return;
   if (!impl->referenced)
     set_reference();
-  GODiff::on_root(lmp, [&] {
-    state[3] = impl->search->work_due();
-    state[2] = !work("before the next candidate");
-    state[0] = state[2] == 0 && impl->search->has_request();
-    if (state[0])
-      impl->set_mobile(impl->search->request());
-    state[1] = static_cast<int>(impl->search->forces_needed());
-    if (state[3])
-      update_outputs();
-  });
-  MPI_Bcast(state, 4, MPI_INT, 0, world);
-  if (state[3])
-    share_outputs();
-  impl->out_of_time = state[2] != 0;
-  if (!state[0]) {
-    stop_run();  // this step changes nothing
-    return;
+  while (true) {
+    int mine[2] = {0, GODiff::TerminationWatch::asked()}, all[2];
+    if (impl->root && !impl->lost && impl->trouble.empty())
+      in_trouble_if([&] { mine[0] = next_structure(); });
+    MPI_Allreduce(mine, all, 2, MPI_INT, MPI_MAX, world);
+    if (all[1]) {
+      impl->terminated = true;
+      stop_run();  // this step changes nothing
+      return;
+    }
+    if (all[0])
+      break;
+    meet(false);
+    if (impl->stopped)
+      return;
   }
   impl->active = true;
-  impl->forces = state[1];
   hand_out();
   place_atoms();
   next_reneighbor = update->ntimestep;
+}
+
+/* ----------------------------------------------------------------------
+   roots: the next structure to evaluate in this world becomes the one to
+   place; false when there is none. What an interrupted run has evaluated
+   is taken over from its journal.
+------------------------------------------------------------------------- */
+
+bool FixGODiff::next_structure() {
+  if (!impl->shared) {
+    godiff::Search &search = *impl->search;
+    while (search.has_request()) {
+      const godiff::JournalRecord *known =
+          impl->replay.find(search.current_stage().stage, search.next_candidate(),
+                            search.request_step(), search.request());
+      if (!known) {
+        impl->set_mobile(search.request());
+        return true;
+      }
+      impl->raw_forces = known->forces;
+      record_new([&] { search.report(known->energy, impl->raw_forces.data()); });
+      impl->raw_forces.assign(impl->positions.size(), 0.0);
+    }
+    return false;
+  }
+  godiff::Evaluation &evaluation = *impl->evaluation;
+  while (true) {
+    if (!evaluation.open()) {
+      if (impl->dealt.empty())
+        return false;
+      const std::int64_t k = impl->deal->next();
+      if (k >= static_cast<std::int64_t>(impl->dealt.size()))
+        return false;
+      const std::int64_t candidate = impl->dealt[static_cast<std::size_t>(k)];
+      evaluation.start(candidate, impl->candidates[static_cast<std::size_t>(candidate)]);
+    }
+    if (!impl->replay.report(impl->stage, evaluation)) {
+      impl->set_mobile(evaluation.positions());
+      return true;
+    }
+    impl->results.push_back(evaluation.result());
+  }
 }
 
 /* ----------------------------------------------------------------------
@@ -195,62 +237,11 @@ void FixGODiff::initial_integrate(int /*vflag*/) {
 
 void FixGODiff::set_reference() {
   const double energy = impl->pe->compute_scalar() * impl->units.energy;
-  GODiff::on_root(lmp, [&] {
-    // Only a relative energy window needs it.
-    if (!impl->search->has_reference() &&
-        (!impl->settings.energy_absolute || std::isfinite(energy)))
-      impl->search->set_reference(energy);
-  });
+  // Only a relative energy window needs it.
+  if (impl->leader && !impl->search->has_reference() &&
+      (!impl->settings.energy_absolute || std::isfinite(energy)))
+    in_trouble_if([&] { impl->search->set_reference(energy); });
   impl->referenced = true;
-}
-
-/* ----------------------------------------------------------------------
-   rank 0: learn and sample as far as due; false when the time is up
-------------------------------------------------------------------------- */
-
-bool FixGODiff::work(const char *when) {
-  if (!impl->search->work_due())
-    return true;
-  impl->last_tick = platform::walltime();
-  const GODiff::ThreadScope threads(impl->threads);
-  const bool done =
-      impl->search->prepare([this](const char *what, std::int64_t part, std::int64_t whole) {
-        return progress(what, part, whole);
-      });
-  if (impl->tick_shown) {
-    utils::print(screen, "\r{:70}\r", "");
-    impl->tick_shown = false;
-  }
-  print_stages();
-  if (impl->search->learned_stages() != impl->saved_stages) {
-    impl->files->update_checkpoint(*impl->search);
-    impl->saved_stages = impl->search->learned_stages();
-  }
-  if (!done)
-    error->warning(FLERR,
-                   "Fix godiff: wall time limit reached {}: nothing is lost, write_restart "
-                   "now and go on from there",
-                   when);
-  return done;
-}
-
-/* ----------------------------------------------------------------------
-   rank 0: called often during long work; false asks to stop
-------------------------------------------------------------------------- */
-
-bool FixGODiff::progress(const char *what, bigint part, bigint whole) {
-  const double now = platform::walltime();
-  if (now - impl->last_tick > TICK && screen && platform::is_console(screen)) {
-    const bool sampling = strcmp(what, "sampling") == 0;
-    const int stage =
-        sampling ? impl->search->current_stage().stage : impl->search->learned_stages();
-    utils::print(screen, "\r{:70}\r{} for stage {}: {:.0f} %", "", what, stage + 1,
-                 100.0 * part / whole);
-    fflush(screen);
-    impl->last_tick = now;
-    impl->tick_shown = true;
-  }
-  return !(timer->has_timeout() && timer->get_timeout_remain() <= 0.0);
 }
 
 /* ----------------------------------------------------------------------
@@ -278,7 +269,7 @@ void FixGODiff::pre_exchange() {
 ------------------------------------------------------------------------- */
 
 void FixGODiff::post_force(int /*vflag*/) {
-  if (!impl->active || impl->forces == static_cast<int>(godiff::ForceNeed::NONE))
+  if (!impl->active || godiff::forces_needed(impl->settings) == godiff::ForceNeed::NONE)
     return;
   std::vector<double> mine(impl->positions.size(), 0.0);
   for (int i = 0; i < atom->nlocal; ++i) {
@@ -303,32 +294,86 @@ void FixGODiff::end_of_step() {
     return;
   const double energy = impl->pe->compute_scalar();
   impl->active = false;
-  ++impl->evaluated;
+  check_lost();
+  if (impl->shared) {
+    impl->vector[8] = energy;
+    if (impl->root)
+      in_trouble_if([&] { take_energy(energy); });
+    // Without all of its atoms this world can evaluate nothing, but it goes on to learn.
+    while (impl->lost && !impl->stopped)
+      meet(false);
+    return;
+  }
   GODiff::on_root(lmp, [&] {
-    godiff::Search &search = *impl->search;
-    const std::size_t candidates = search.archive().size();
-    const std::size_t stages = search.stages().size();
     impl->energy = energy;
-    try {
-      search.report(energy * impl->units.energy, impl->raw_forces.data());
-    } catch (...) {
-      // A failed stage ends the run, but its last candidate is on record.
-      if (search.archive().size() > candidates)
-        impl->files->record(search);
-      throw;
-    }
-    if (search.archive().size() > candidates)
-      impl->files->record(search);
-    if (search.stages().size() > stages) {
-      impl->files->sync();
-      impl->files->write_best(search);
-      print_stages();
-    }
+    take_energy(energy);
     update_outputs();
   });
+  if (impl->lost)
+    error->all(FLERR, "Fix godiff: atoms have been lost while a candidate was evaluated, which is "
+                      "recorded as failed: check the pair style and the other fixes");
   share_outputs();
   if (impl->finished)
     stop_run();
+}
+
+/* ---------------------------------------------------------------------- */
+
+void FixGODiff::check_lost() {
+  const bigint mine = atom->nlocal;
+  bigint all = 0;
+  MPI_Allreduce(&mine, &all, 1, MPI_LMP_BIGINT, MPI_SUM, world);
+  if (all == impl->system.n_atoms())
+    return;
+  impl->lost = true;
+  if (!impl->shared)
+    return;
+  // LAMMPS would end all worlds for it.
+  input->one("thermo_modify lost ignore");
+  if (impl->root)
+    announce(fmt::format("WARNING: Fix godiff: world {} has lost {} atoms and evaluates no further "
+                         "candidates\n",
+                         universe->iworld + 1, impl->system.n_atoms() - all));
+}
+
+/* ----------------------------------------------------------------------
+   roots: the energy of the structure in the atoms, into the journal first:
+   it is not lost when this process is killed
+------------------------------------------------------------------------- */
+
+void FixGODiff::take_energy(double energy) {
+  const godiff::ForceNeed need = godiff::forces_needed(impl->settings);
+  const double eV = energy * impl->units.energy;
+  const double *forces = impl->raw_forces.data();
+  const auto note = [&](int stage, std::int64_t candidate, std::int64_t step,
+                        const godiff::Positions &positions) {
+    godiff::JournalRecord record;
+    record.stage = stage;
+    record.candidate = candidate;
+    record.step = static_cast<std::int32_t>(step);
+    record.digest = godiff::digest(positions);
+    record.energy = eV;
+    if (need != godiff::ForceNeed::NONE)
+      record.forces = impl->raw_forces;
+    impl->journal->append(record);
+  };
+  if (impl->shared) {
+    godiff::Evaluation &evaluation = *impl->evaluation;
+    if (impl->lost) {
+      evaluation.fail();
+    } else {
+      note(impl->stage, evaluation.candidate(), evaluation.step(), evaluation.positions());
+      if (!evaluation.report(eV, forces))
+        return;
+    }
+    impl->results.push_back(evaluation.result());
+    return;
+  }
+  godiff::Search &search = *impl->search;
+  if (!impl->lost)
+    note(search.current_stage().stage, search.next_candidate(), search.request_step(),
+         search.request());
+  record_new([&] { search.report(impl->lost ? NAN : eV, forces); });
 }
 
 /* ----------------------------------------------------------------------
@@ -340,37 +385,69 @@ void FixGODiff::post_run() {
     return;  // of a minimization
   if (impl->stopped && !impl->out_of_time)
     timer->reset_timeout();
-  impl->running = impl->active = impl->stopped = false;
+  impl->active = impl->stopped = false;
+  if (impl->deal)
+    impl->deal->end();  // no other world begins with another candidate
+  while (!meet(true)) {
+  }
+  impl->stopped = false;
+  impl->termination.reset();
+  impl->deal.reset();
+  leave_run();
+}
 
-  int placed = 0;
-  GODiff::on_root(lmp, [&] {
-    godiff::Search &search = *impl->search;
-    const bool learned = search.finished() && search.work_due();
-    if (learned)
-      work("before the last stage was learned");
-    const godiff::Archive &archive = search.archive();
-    std::int64_t chosen = static_cast<std::int64_t>(archive.size()) - 1;
-    if (impl->options.final_best && archive.best() >= 0)
-      chosen = archive.best();
-    // A run without evaluations leaves what the user may have made of the atoms since the last one.
-    placed = impl->evaluated > 0 && chosen >= 0;
-    if (placed)
-      impl->set_mobile(archive[static_cast<std::size_t>(chosen)].positions);
-    if (impl->evaluated > 0 || learned) {
-      impl->files->write_best(search);
-      impl->files->write_checkpoint(search);
-      impl->files->sync();
+/* ---------------------------------------------------------------------- */
+
+void FixGODiff::leave_run() {
+  int placed = 0, saved = 0;
+  std::string failure;
+  if (impl->leader) {
+    try {
+      godiff::Search &search = *impl->search;
+      const godiff::Archive &archive = search.archive();
+      const bool evaluated = archive.size() > impl->records_before;
+      std::int64_t chosen = static_cast<std::int64_t>(archive.size()) - 1;
+      if (impl->options.final_best && archive.best() >= 0)
+        chosen = archive.best();
+      // A run without evaluations leaves what the user may have made of the atoms since the last one.
+      placed = evaluated && chosen >= 0;
+      if (placed)
+        impl->set_mobile(archive[static_cast<std::size_t>(chosen)].positions);
+      note_time();
+      if (evaluated || impl->worked) {
+        impl->files->sync();
+        impl->files->write_best(search);
+        impl->files->write_checkpoint(search);
+        saved = impl->ahead.empty() && !impl->anything_open;
+        if (search.finished() && !search.work_due()) {
+          impl->files->remove_training();
+          impl->files->remove_journals();
+        }
+      }
+      update_outputs();
+      if (evaluated || impl->worked)
+        print_summary();
+    } catch (...) {
+      failure = GODiff::caught_message();
     }
-    impl->seconds += platform::walltime() - impl->run_start;
-    impl->run_start = platform::walltime();
-    update_outputs();
-    if (impl->evaluated > 0 || learned)
-      print_summary();
-  });
+  }
+  impl->running = false;
+  agree(failure);
   share_outputs();
-  MPI_Bcast(&placed, 1, MPI_INT, 0, world);
+  impl->everyone->broadcast(&placed, sizeof(placed), 0);
+  impl->everyone->broadcast(&saved, sizeof(saved), 0);
+  if (saved && impl->root)
+    in_trouble_if([&] { impl->journal->clear(); });
+  if (impl->terminated)
+    error->all(FLERR,
+               "Fix godiff: ended by signal SIGTERM; everything is saved: run the same input with "
+               "keyword resume yes to go on");
   if (!placed)
     return;
+  const std::size_t begin = 3 * static_cast<std::size_t>(impl->n_template());
+  impl->everyone->broadcast(
+      impl->positions.data() + begin,
+      static_cast<std::int64_t>((impl->positions.size() - begin) * sizeof(double)), 0);
   hand_out();
   place_atoms();
   migrate();
@@ -383,6 +460,17 @@ void FixGODiff::post_run() {
 }
 
 /* ----------------------------------------------------------------------
+   leader: the time that the search has taken so far
+------------------------------------------------------------------------- */
+
+void FixGODiff::note_time() {
+  const double now = platform::walltime();
+  if (impl->running)
+    impl->files->set_elapsed(impl->files->elapsed() + now - impl->run_start);
+  impl->run_start = now;
+}
+
+/* ----------------------------------------------------------------------
    the whole search goes into the binary restart file: number of bytes,
    then a mark, the length and a safetensors file
 ------------------------------------------------------------------------- */
@@ -392,15 +480,15 @@ void FixGODiff::write_restart(FILE *fp) {
     return;
   std::string failure;
   try {
-    // Read but not used yet, or nothing.
+    // The leader has the search. Of the other worlds the fix has nothing to say. Read but not used yet, or nothing.
     std::vector<std::string_view> pieces{impl->saved};
     std::string header;
     godiff::SafeTensors state;
     if (impl->search) {
+      note_time();
       impl->files->sync();
       state = impl->search->save();
       impl->files->save(state);
-      state.put_metadata("run.seconds", std::to_string(impl->seconds));
       pieces = state.pieces(header);
     }
     std::uint64_t length = 0;

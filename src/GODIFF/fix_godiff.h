@@ -8,6 +8,12 @@ FixStyle(godiff,FixGODiff);
 #ifndef LMP_FIX_GODIFF_H
 #define LMP_FIX_GODIFF_H
 
+#include <cstdint>
+#include <cstdio>
+#include <functional>
+#include <optional>
+#include <string>
+
 #include "fix.h"
 
 namespace godiff {
@@ -52,6 +58,8 @@ private:
   double **destination;  // where atoms on their way to another rank really are [nmax][3]
 
   // fix_godiff_setup.cpp
+  void gather_ranks();
+  void compare_worlds();
   void check_other_fixes();
   void gather_atoms();
   void build_system();
@@ -60,7 +68,10 @@ private:
   void check_unchanged();
   void begin();
   void restore_template(const godiff::SafeTensors &);
+  std::optional<godiff::SafeTensors> find_state();
   void start_search();
+  void start_helpers();
+  void start_journals();
   void place_window();
   void print_plan();
 
@@ -71,14 +82,31 @@ private:
   void order_by_id();
 
   // fix_godiff.cpp
-  bool work(const char *);
-  bool progress(const char *, bigint, bigint);
+  bool next_structure();
+  void take_energy(double);
+  void check_lost();
+  void leave_run();
+  void note_time();
   void set_reference();
   void hand_out();
   void start_run();
   void stop_run();
 
+  // fix_godiff_meet.cpp
+  bool meet(bool);
+  void bring_results();
+  void take_results();
+  void record_new(const std::function<void()> &);
+  void choose_dealt();
+  void share_candidates(std::int64_t, std::int64_t, std::int64_t);
+  bool work(const char *);
+  bool progress(const char *, bigint, bigint);
+  void agree(const std::string &);
+  void in_trouble_if(const std::function<void()> &);
+
   // fix_godiff_output.cpp
+  void announce(const std::string &);
+  FILE *terminal();
   void update_outputs();
   void share_outputs();
   void print_stages();

@@ -86,7 +86,8 @@ void FixGODiff::update_outputs() {
   v[5] = static_cast<double>(totals.outside);
   v[6] = static_cast<double>(totals.duplicates);
   v[7] = static_cast<double>(totals.failed);
-  v[8] = totals.evaluations > 0 ? impl->energy : NAN;
+  if (!impl->shared)
+    v[8] = totals.evaluations > 0 ? impl->energy : NAN;
   v[9] = impl->run_energy(stage.lowest);
   v[10] = impl->run_energy(stage.mean);
   v[11] = learned > 0 ? stages[learned - 1].ess : 0.0;
@@ -127,8 +128,12 @@ void FixGODiff::update_outputs() {
 }
 
 void FixGODiff::share_outputs() {
+  godiff::Comm &everyone = *impl->everyone;
+  const auto bytes = [](std::size_t numbers) {
+    return static_cast<std::int64_t>(numbers * sizeof(double));
+  };
   if (!impl->array_shared)
-    MPI_Bcast(impl->array.data(), static_cast<int>(impl->array.size()), MPI_DOUBLE, 0, world);
+    everyone.broadcast(impl->array.data(), bytes(impl->array.size()));
   impl->array_shared = true;
 
   // In one message: only the rows of the present stage and its neighbors change.
@@ -141,10 +146,13 @@ void FixGODiff::share_outputs() {
     copy(&impl->array[static_cast<std::size_t>(first) * Impl::COLUMNS], count * Impl::COLUMNS);
   };
   rows([&](const double *row, int count) { std::copy_n(row, count, numbers + TABLE); });
-  MPI_Bcast(numbers, TABLE + ROWS * Impl::COLUMNS, MPI_DOUBLE, 0, world);
+  everyone.broadcast(numbers, bytes(TABLE + ROWS * Impl::COLUMNS));
   impl->best = numbers[0];
   impl->finished = numbers[1] != 0.0;
+  const double mine = impl->vector[8];
   std::copy_n(numbers + 2, Impl::VECTOR, impl->vector);
+  if (impl->shared)
+    impl->vector[8] = mine;  // the energy of this world's candidate
   rows([&](double *row, int count) { std::copy_n(numbers + TABLE, count, row); });
 }
 
@@ -161,7 +169,30 @@ double FixGODiff::compute_array(int i, int j) {
 }
 
 /* ----------------------------------------------------------------------
-   rank 0: what is going to happen
+   to screen and log of this world and, when worlds share a search, to
+   those of the whole job
+------------------------------------------------------------------------- */
+
+void FixGODiff::announce(const std::string &text) {
+  utils::logmesg(lmp, text);
+  if (impl->shared)
+    for (FILE *out : {universe->uscreen, universe->ulogfile})
+      if (out)
+        utils::print(out, "{}", text);
+  utils::flush_buffers(lmp);
+}
+
+/* ----------------------------------------------------------------------
+   where a progress line can be drawn, nullptr when nobody looks
+------------------------------------------------------------------------- */
+
+FILE *FixGODiff::terminal() {
+  FILE *const out = impl->shared ? universe->uscreen : screen;
+  return out && platform::is_console(out) ? out : nullptr;
+}
+
+/* ----------------------------------------------------------------------
+   leader: what is going to happen
 ------------------------------------------------------------------------- */
 
 void FixGODiff::print_plan() {
@@ -206,16 +237,22 @@ void FixGODiff::print_plan() {
       fmt::format("  LibTorch    {} on {}, {} thread{}, {} precision\n", GODiff::libtorch_version(),
                   device.is_cpu() ? "CPU" : device.str(), impl->threads,
                   impl->threads == 1 ? "" : "s", s.double_precision ? "double" : "single");
+  const int ranks = impl->alone ? 1 : impl->everyone->size();
+  if (impl->shared)
+    text += fmt::format("  worlds      {} evaluate, {} ranks sample and train\n",
+                        universe->nworlds, ranks);
+  else if (ranks > 1)
+    text += fmt::format("  ranks       {} sample and train\n", ranks);
   text += fmt::format("  files       {}\n", utils::join_words(impl->files->names(), " "));
   if (impl->search->totals().evaluations > 0)
     text += fmt::format("  continues after {} evaluations in stage {}, best energy {:.8g}\n",
                         impl->search->totals().evaluations, impl->search->current_stage().stage + 1,
                         impl->best);
-  utils::logmesg(lmp, text);
+  announce(text);
 }
 
 /* ----------------------------------------------------------------------
-   rank 0: a line for every stage that is complete: learned, or evaluated
+   leader: a line for every stage that is complete: learned, or evaluated
    when nothing is learned
 ------------------------------------------------------------------------- */
 
@@ -244,13 +281,12 @@ void FixGODiff::print_stages() {
                         clock_text(total / (impl->printed + 1) * left));
     if (impl->settings.train && s.buffer == 0)
       text += "  no structure with status ok so far: nothing was learned in this stage\n";
-    utils::logmesg(lmp, text);
-    utils::flush_buffers(lmp);
+    announce(text);
   }
 }
 
 /* ----------------------------------------------------------------------
-   rank 0: how far the search has come; in full once everything is done
+   leader: how far the search has come; in full once everything is done
 ------------------------------------------------------------------------- */
 
 void FixGODiff::print_summary() {
@@ -258,11 +294,11 @@ void FixGODiff::print_summary() {
   const godiff::Totals &totals = search.totals();
   const godiff::Archive &archive = search.archive();
   if (!search.finished()) {
-    utils::logmesg(lmp,
-                   "GODIFF search: {} of {} candidates so far, best energy {:.10g}; the next run "
-                   "goes on\n",
-                   archive.size(),
-                   static_cast<bigint>(impl->settings.stages) * impl->settings.samples, impl->best);
+    announce(fmt::format("GODIFF search: {} of {} candidates so far, best energy {:.10g}; the next "
+                         "run goes on\n",
+                         archive.size(),
+                         static_cast<bigint>(impl->settings.stages) * impl->settings.samples,
+                         impl->best));
     return;
   }
   if (impl->summarised || search.work_due())
@@ -287,11 +323,11 @@ void FixGODiff::print_summary() {
                     totals.non_finite_scores, totals.skipped_steps);
   const double known =
       totals.seconds_sampling + totals.seconds_training + totals.seconds_evaluating;
-  const double all = std::max(impl->seconds, known);
+  const double all = std::max(impl->files->elapsed(), known);
   const double percent = all > 0.0 ? 100.0 / all : 0.0;
   text += fmt::format("  time {:.1f} s: sampling {:.0f} %, training {:.0f} %, evaluation {:.0f} %, "
                       "other {:.0f} %\n",
                       all, percent * totals.seconds_sampling, percent * totals.seconds_training,
                       percent * totals.seconds_evaluating, percent * (all - known));
-  utils::logmesg(lmp, text);
+  announce(text);
 }

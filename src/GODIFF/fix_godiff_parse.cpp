@@ -57,6 +57,7 @@ public:
   int device(int i);
   int precision(int i);
   int load(int i);
+  int resume(int i);
   int mode(int i);
   int replica(int i);
   int best(int i);
@@ -345,6 +346,13 @@ int Parser::precision(int i) {
 int Parser::load(int i) {
   need(i, 1);
   o.load = word(i);
+  o.load_archive = is(i + 1, "archive");
+  return o.load_archive ? 2 : 1;
+}
+
+int Parser::resume(int i) {
+  need(i, 1);
+  o.resume = yes(i);
   return 1;
 }
 
@@ -358,10 +366,9 @@ int Parser::mode(int i) {
 
 int Parser::replica(int i) {
   need(i, 1);
-  if (is(i, "shared"))
-    fail(i, "replica shared is not available in this version: use replica independent");
-  if (!is(i, "independent"))
-    bad_choice(i, "independent");
+  if (!is(i, "shared") && !is(i, "independent"))
+    bad_choice(i, "shared or independent");
+  o.shared = is(i, "shared");
   return 1;
 }
 
@@ -376,7 +383,13 @@ int Parser::best(int i) {
 int Parser::save(int i) {
   need(i, 1);
   o.prefix = word(i);
-  return 1;
+  if (!is(i + 1, "every"))
+    return 1;
+  need(i, 3);
+  o.save_every = number(i + 2, "save every");
+  if (!(o.save_every >= 0.0))
+    fail(i + 2, fmt::format("save every is {} but must be a number of seconds", word(i + 2)));
+  return 3;
 }
 
 int Parser::log(int i) {
@@ -439,11 +452,12 @@ const std::vector<Entry> &entries() {
       {"anneal", "geometric | adaptive ess", "geometric", &Parser::anneal},
       {"device", "auto | cpu | cuda | cuda:N", "auto", &Parser::device},
       {"precision", "single | double", "single", &Parser::precision},
-      {"load", "file", "none", &Parser::load},
+      {"load", "file [archive]", "none", &Parser::load},
       {"mode", "search | sample", "search", &Parser::mode},
-      {"replica", "independent", "independent", &Parser::replica},
+      {"replica", "shared | independent", "shared", &Parser::replica},
+      {"resume", "yes | no", "no", &Parser::resume},
       {"best", "K", "10", &Parser::best},
-      {"save", "prefix", "godiff.ID", &Parser::save},
+      {"save", "prefix [every seconds]", "godiff.ID every 60", &Parser::save},
       {"log", "yes | no", "yes", &Parser::log},
       {"dumpall", "yes | no", "yes", &Parser::dumpall},
       {"final", "best | last", "best", &Parser::final},
@@ -492,7 +506,7 @@ void parse(LAMMPS *lmp, int narg, char **arg, const Units &units, godiff::Settin
   parser.required();
   for (int iarg = FIRST_KEYWORD; iarg < narg;)
     parser.keyword(iarg);
-  if (lmp->universe->existflag) {
+  if (lmp->universe->existflag && !options.shared) {
     // Worlds would draw the same candidates and write the same files.
     settings.seed += static_cast<std::uint64_t>(lmp->universe->iworld);
     options.prefix += "." + std::to_string(lmp->universe->iworld);

@@ -20,7 +20,11 @@ struct FixOptions {
   double confine_hi = 6.0;
   std::string device = "auto";  ///< where the network runs: auto, cpu, cuda or cuda:N
   std::string load;             ///< checkpoint to take the network from
+  bool load_archive = false;    ///< and all that has been evaluated
+  bool resume = false;          ///< go on with the search whose files have this prefix
+  bool shared = true;           ///< all worlds of a multi-partition run work on one search
   std::string prefix;           ///< of the output files
+  double save_every = 60.0;     ///< seconds of training between two saved positions
   int best = 10;                ///< structures in PREFIX.best
   bool log = true;              ///< a line per stage
   bool dump_all = true;         ///< write PREFIX.xyz

@@ -15,8 +15,10 @@
 #include "group.h"
 #include "modify.h"
 #include "neighbor.h"
+#include "universe.h"
 #include "update.h"
 
+#include "core/base/digest.hpp"
 #include "core/base/elements.hpp"
 #include "core/base/error.hpp"
 #include "core/base/random.hpp"
@@ -239,7 +241,7 @@ void FixGODiff::place_window() {
 }
 
 /* ----------------------------------------------------------------------
-   rank 0: edges are counted with 32 bits and take about 1 kB each, for all
+   leader: edges are counted with 32 bits and take about 1 kB each, for all
    structures that go through the network together
 ------------------------------------------------------------------------- */
 
@@ -264,7 +266,7 @@ void FixGODiff::check_graph_size() {
 }
 
 /* ----------------------------------------------------------------------
-   rank 0: how much of the window is left by mindist to the template?
+   leader: how much of the window is left by mindist to the template?
 ------------------------------------------------------------------------- */
 
 void FixGODiff::check_room() {
@@ -300,10 +302,142 @@ void FixGODiff::check_room() {
 }
 
 /* ----------------------------------------------------------------------
+   who searches together
+------------------------------------------------------------------------- */
+
+void FixGODiff::gather_ranks() {
+  impl->shared = impl->options.shared && universe->nworlds > 1;
+  impl->root = comm->me == 0;
+  impl->everyone = std::make_unique<GODiff::MpiComm>(impl->shared ? universe->uworld : world);
+  impl->leader = impl->everyone->rank() == 0;
+  impl->threads = GODiff::count_threads(impl->everyone->get());
+  if (!impl->shared)
+    return;
+  MPI_Comm roots;
+  MPI_Comm_split(impl->everyone->get(), impl->root ? 0 : MPI_UNDEFINED, impl->everyone->rank(),
+                 &roots);
+  if (impl->root) {
+    impl->roots = std::make_unique<GODiff::MpiComm>(roots);
+    MPI_Comm_free(&roots);
+  }
+}
+
+/* ----------------------------------------------------------------------
+   worlds that share a search must have the same structure and settings;
+   input scripts can make them differ
+------------------------------------------------------------------------- */
+
+void FixGODiff::compare_worlds() {
+  const godiff::System &system = impl->system;
+  std::string failure;
+  if (impl->root) {
+    const std::uint64_t mine =
+        godiff::Digest()
+            .add(godiff::describe(impl->settings))
+            .add(system.ids)
+            .add(system.types)
+            .add(system.atomic_numbers)
+            .add(system.n_mobile)
+            .value();
+    std::vector<double> numbers(impl->box, impl->box + 9);
+    numbers.insert(numbers.end(), {system.z_lo, system.z_hi});
+    numbers.insert(numbers.end(), system.template_positions.begin(),
+                   system.template_positions.end());
+    std::uint64_t leaders = mine;
+    impl->roots->broadcast(&leaders, sizeof(leaders), 0);
+    // With another digest the lengths may differ as well.
+    bool same = leaders == mine, all_same = true;
+    std::vector<char> each(static_cast<std::size_t>(impl->roots->size()));
+    impl->roots->all_gather(&same, 1, each.data());
+    for (char one : each)
+      all_same = all_same && one;
+    if (all_same) {
+      std::vector<double> theirs = numbers;
+      impl->roots->broadcast(theirs.data(),
+                             static_cast<std::int64_t>(theirs.size() * sizeof(double)), 0);
+      for (std::size_t k = 0; k < numbers.size(); ++k)
+        same = same && std::abs(theirs[k] - numbers[k]) <= MOVED;
+    }
+    if (!same)
+      failure = fmt::format("world {} has another structure or other settings than world 1: worlds "
+                            "that share a search must agree, or use replica independent",
+                            universe->iworld + 1);
+  }
+  agree(failure);
+}
+
+/* ----------------------------------------------------------------------
+   the other ranks get the network, too
+------------------------------------------------------------------------- */
+
+void FixGODiff::start_helpers() {
+  std::int64_t alone = impl->leader && impl->alone;
+  impl->everyone->broadcast(&alone, sizeof(alone), 0);
+  impl->alone = alone != 0;
+  std::string failure;
+  if (!impl->leader && !impl->alone) {
+    try {
+      impl->helper = std::make_unique<godiff::Learner>(impl->system, impl->settings,
+                                                       c10::Device(c10::kCPU), *impl->everyone);
+    } catch (...) {
+      failure = GODiff::caught_message();
+    }
+  }
+  agree(failure);
+}
+
+/* ----------------------------------------------------------------------
+   every root keeps a journal of the energies of its world
+------------------------------------------------------------------------- */
+
+void FixGODiff::start_journals() {
+  std::uint64_t identity = impl->leader ? impl->search->identity() : 0;
+  std::int64_t resumed = impl->leader && impl->resumed;
+  impl->everyone->broadcast(&identity, sizeof(identity), 0);
+  impl->everyone->broadcast(&resumed, sizeof(resumed), 0);
+  std::string failure;
+  const auto careful = [&failure](const auto &work) {
+    try {
+      work();
+    } catch (...) {
+      failure = GODiff::caught_message();
+    }
+  };
+  if (impl->root) {
+    impl->raw_forces.assign(impl->positions.size(), 0.0);
+    if (impl->shared)
+      impl->evaluation.emplace(impl->system, impl->settings);
+    careful([&] {
+      if (!resumed)
+        return;
+      std::vector<godiff::JournalRecord> records;
+      for (const std::string &path : godiff::journals_of(impl->options.prefix))
+        for (godiff::JournalRecord &record : godiff::Journal::read(path, identity))
+          records.push_back(std::move(record));
+      impl->replay = godiff::Replay(records);
+    });
+  }
+  agree(failure);
+  if (impl->leader && !resumed)
+    careful([&] { impl->files->remove_journals(); });
+  agree(failure);  // nobody writes before all have read
+  if (impl->root)
+    careful([&] {
+      const std::string path =
+          godiff::journal_path(impl->options.prefix, impl->shared ? universe->iworld : 0);
+      impl->journal.emplace(resumed && platform::file_is_readable(path)
+                                ? godiff::Journal::resume(path, identity)
+                                : godiff::Journal::create(path, identity));
+    });
+  agree(failure);
+}
+
+/* ----------------------------------------------------------------------
    set up the first run after the fix command
 ------------------------------------------------------------------------- */
 
 void FixGODiff::begin() {
+  gather_ranks();
   if (atom->natoms > MAX_ATOMS)
     error->all(FLERR,
                "Fix godiff: {} atoms are more than the network is made for ({}): use a "
@@ -320,16 +454,34 @@ void FixGODiff::begin() {
                          domain->xprd,     domain->yprd,     domain->zprd,
                          domain->xy,       domain->xz,       domain->yz};
   std::copy_n(box, 9, impl->box);
-  GODiff::on_root(lmp, [this] { start_search(); });
+  if (impl->shared)
+    compare_worlds();
+  std::string failure;
+  if (impl->leader) {
+    try {
+      start_search();
+    } catch (...) {
+      failure = GODiff::caught_message();
+    }
+  }
+  agree(failure);
   // A restored search has its template exactly where it was: all ranks need the same numbers.
-  MPI_Bcast(impl->positions.data(), static_cast<int>(impl->positions.size()), MPI_DOUBLE, 0, world);
-  MPI_Bcast(impl->images.data(), static_cast<int>(impl->images.size()), MPI_LMP_IMAGEINT, 0, world);
+  const auto share = [this](auto &numbers) {
+    impl->everyone->broadcast(numbers.data(),
+                              static_cast<std::int64_t>(numbers.size() * sizeof(numbers[0])), 0);
+  };
+  share(impl->positions);
+  share(impl->images);
+  share(impl->system.template_positions);
+  place_window();
+  start_helpers();
+  start_journals();
   impl->begun = true;
   impl->saved = std::string();  // gives the memory back
 }
 
 /* ----------------------------------------------------------------------
-   rank 0: template atoms go bit for bit where the search left them, if
+   leader: template atoms go bit for bit where the search left them, if
    they are there to rounding
 ------------------------------------------------------------------------- */
 
@@ -365,20 +517,49 @@ void FixGODiff::restore_template(const godiff::SafeTensors &state) {
 
 /* ---------------------------------------------------------------------- */
 
+/* ----------------------------------------------------------------------
+   leader: the state to go on from, the latest of that in the restart file
+   and that in PREFIX.ckpt; nothing for a new search
+------------------------------------------------------------------------- */
+
+std::optional<godiff::SafeTensors> FixGODiff::find_state() {
+  const GODiff::FixOptions &options = impl->options;
+  std::optional<godiff::SafeTensors> state;
+  if (!impl->saved.empty())
+    state = godiff::SafeTensors::from_bytes(impl->saved, "the state in the restart file");
+  if (!options.resume && !(state && godiff::RunFiles::belongs_to(*state, options.prefix)))
+    return state;
+  std::optional<godiff::SafeTensors> file = godiff::RunFiles::read_checkpoint(options.prefix);
+  if (!file)
+    return state;
+  if (!state || godiff::Search::goes_on_from(*file, *state))
+    return file;
+  if (!godiff::Search::goes_on_from(*state, *file))
+    throw godiff::Error(fmt::format(
+        "{}.ckpt is not of the search in the restart file: put the one that belongs to it back, or "
+        "use another prefix (keyword save)",
+        options.prefix));
+  return state;
+}
+
+/* ---------------------------------------------------------------------- */
+
 void FixGODiff::start_search() {
   godiff::System &system = impl->system;
   const GODiff::FixOptions &options = impl->options;
-  const bool resumed = !impl->saved.empty();
-  godiff::SafeTensors state;
-  if (resumed) {
-    state = godiff::SafeTensors::from_bytes(impl->saved, "the state in the restart file");
-    restore_template(state);
-  }
+  const std::optional<godiff::SafeTensors> state = find_state();
+  impl->resumed = state.has_value();
+  if (state)
+    restore_template(*state);
 
   check_room();
   check_graph_size();
+  const c10::Device device = godiff::choose_device(options.device, godiff::cuda_devices());
+  // Ranks would have to share a device, or each have one: neither is tried.
+  impl->alone = impl->everyone->size() == 1 || !device.is_cpu();
   impl->search = std::make_unique<godiff::Search>(
-      system, impl->settings, godiff::choose_device(options.device, godiff::cuda_devices()));
+      system, impl->settings, device,
+      impl->alone ? godiff::serial_comm() : static_cast<godiff::Comm &>(*impl->everyone));
   godiff::RunFileOptions files;
   files.prefix = options.prefix;
   files.best = options.best;
@@ -386,24 +567,28 @@ void FixGODiff::start_search() {
   files.triclinic = domain->triclinic != 0;
   files.energy_unit = impl->units.energy;
   files.temperature_unit = impl->units.temperature;
-  if (resumed) {
-    impl->search->restore(state);
-    impl->seconds = std::stod(state.metadata("run.seconds"));
+  if (state) {
+    impl->search->restore(*state);
     impl->files =
-        std::make_unique<godiff::RunFiles>(godiff::RunFiles::resume(files, system, state));
+        std::make_unique<godiff::RunFiles>(godiff::RunFiles::resume(files, system, *state));
+    impl->training = impl->files->read_training();
   } else {
-    if (!options.load.empty())
-      impl->search->load_network(godiff::SafeTensors::read(options.load));
+    if (!options.load.empty()) {
+      const godiff::SafeTensors old = godiff::SafeTensors::read(options.load);
+      impl->search->load_network(old);
+      if (options.load_archive)
+        impl->search->load_archive(old);
+    }
     const std::vector<std::string> old = godiff::RunFiles::existing(files.prefix);
     impl->files = std::make_unique<godiff::RunFiles>(godiff::RunFiles::create(files, system));
     if (!old.empty())
-      utils::logmesg(lmp, "Fix godiff replaces the files of an earlier search: {}\n",
-                     utils::join_words(old, " "));
+      announce(fmt::format("Fix godiff replaces the files of an earlier search: {}\n",
+                           utils::join_words(old, " ")));
+    impl->files->remove_training();
+    // From the first energy on there is something to resume.
+    impl->files->write_checkpoint(*impl->search);
   }
-  impl->printed = static_cast<int>(impl->search->settings().train ? impl->search->learned_stages()
-                                                                  : impl->search->stages().size());
-  impl->saved_stages = impl->search->learned_stages();
-  impl->raw_forces.assign(impl->positions.size(), 0.0);
+  impl->printed = impl->saved_stages = impl->complete_stages();
 }
 
 /* ----------------------------------------------------------------------

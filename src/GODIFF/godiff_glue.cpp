@@ -4,7 +4,7 @@
 
 #include <algorithm>
 #include <cstdlib>
-#include <cstring>
+#include <vector>
 
 #include <ATen/Parallel.h>
 #include <c10/util/Exception.h>
@@ -51,27 +51,9 @@ std::string caught_message() {
   }
 }
 
-void patient_bcast(void *data, int count, MPI_Datatype type, MPI_Comm comm) {
-  constexpr double EAGER = 2e-4;  // seconds of polling, enough for the work of a normal step
-  // Naps (microseconds) in proportion to the time waited: none is the cause of a long delay.
-  constexpr double NAP_MIN = 20.0, NAP_MAX = 1000.0, SHARE = 0.1;
-  MPI_Request request;
-  MPI_Ibcast(data, count, type, 0, comm, &request);
-  const double start = MPI_Wtime();
-  int done = 0;
-  while (true) {
-    MPI_Test(&request, &done, MPI_STATUS_IGNORE);
-    if (done)
-      return;
-    const double waited = MPI_Wtime() - start;
-    if (waited > EAGER)
-      platform::usleep(static_cast<int>(std::clamp(SHARE * 1e6 * waited, NAP_MIN, NAP_MAX)));
-  }
-}
-
 std::string shared_text(LAMMPS *lmp, const std::string &text) {
   int length = static_cast<int>(text.size());
-  patient_bcast(&length, 1, MPI_INT, lmp->world);
+  MPI_Bcast(&length, 1, MPI_INT, 0, lmp->world);
   std::string all = text;
   all.resize(static_cast<std::size_t>(length));
   if (length > 0)
@@ -87,14 +69,6 @@ void agree(LAMMPS *lmp, const std::string &failure) {
 
 namespace {
 
-int usable_cores() {
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  if (sched_getaffinity(0, sizeof(set), &set) != 0)
-    return 1;
-  return std::max(1, CPU_COUNT(&set));
-}
-
 // Ranks of the whole job on this node as the launcher tells them, 0 if it does not.
 int ranks_on_node() {
   for (const char *name : {"MPI_LOCALNRANKS", "OMPI_COMM_WORLD_LOCAL_SIZE"})
@@ -105,20 +79,30 @@ int ranks_on_node() {
 
 }  // namespace
 
-int count_threads(LAMMPS *lmp) {
-  MPI_Comm node;
-  MPI_Comm_split_type(lmp->world, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &node);
-  int mine = 1;  // ranks of this world on this node
-  MPI_Comm_size(node, &mine);
-  MPI_Comm_free(&node);
-
-  // Worlds are not asked: a collective over the universe would hang if one of them has no such fix.
-  int worlds = lmp->universe->nworlds;
-  if (const int all = ranks_on_node())
-    worlds = std::clamp(all / mine, 1, worlds);
+int count_threads(MPI_Comm comm) {
   if (const char *text = std::getenv("OMP_NUM_THREADS"))
     return std::max(1, std::atoi(text));
-  return std::max(1, usable_cores() / worlds);
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  const bool known = sched_getaffinity(0, sizeof(set), &set) == 0;
+
+  MPI_Comm node;
+  MPI_Comm_split_type(comm, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &node);
+  int size = 1;
+  MPI_Comm_size(node, &size);
+  std::vector<cpu_set_t> sets(static_cast<std::size_t>(size));
+  MPI_Allgather(&set, sizeof(set), MPI_BYTE, sets.data(), sizeof(set), MPI_BYTE, node);
+  MPI_Comm_free(&node);
+  if (!known)
+    return 1;
+  int sharing = 0;
+  for (const cpu_set_t &other : sets)
+    sharing += CPU_EQUAL(&other, &set) ? 1 : 0;
+  // Ranks of other searches are not asked, which would hang if one of them has no such fix. When no
+  // rank is bound to cores of its own, they use the same ones.
+  if (sharing == size)
+    sharing = std::max(sharing, ranks_on_node());
+  return std::max(1, CPU_COUNT(&set) / sharing);
 }
 
 ThreadScope::ThreadScope(int threads) : before_(at::get_num_threads()) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// What stands between LAMMPS and the core: units, failures, waiting ranks, threads.
+// What stands between LAMMPS and the core: units, failures, threads.
 #pragma once
 
 #include <string>
@@ -22,16 +22,13 @@ Units find_units(LAMMPS *lmp);
 /// Exceptions of LAMMPS itself are thrown on.
 std::string caught_message();
 
-/// MPI_Bcast from rank 0 in which the waiting ranks sleep instead of turning in a busy loop.
-void patient_bcast(void *data, int count, MPI_Datatype type, MPI_Comm comm);
-
-/// The text that rank 0 has; what the other ranks pass is ignored. Collective, they sleep meanwhile.
+/// The text that rank 0 has; what the other ranks pass is ignored. Collective.
 std::string shared_text(LAMMPS *lmp, const std::string &text);
 
 /// All ranks learn of the failure on rank 0 (empty: none) and end in error->all. Collective.
 void agree(LAMMPS *lmp, const std::string &failure);
 
-/// Runs `work` on rank 0 of the world while the other ranks sleep. Any exception becomes error->all
+/// Runs `work`, which is short, on rank 0 of the world. Any exception becomes error->all
 /// on all ranks. Collective.
 template <class Work> void on_root(LAMMPS *lmp, Work &&work) {
   std::string failure;
@@ -47,9 +44,10 @@ template <class Work> void on_root(LAMMPS *lmp, Work &&work) {
   agree(lmp, failure);
 }
 
-/// Threads for LibTorch on rank 0: OMP_NUM_THREADS if that is set, else all cores that the roots of
-/// the worlds on this node may share, because the other ranks sleep meanwhile. Collective.
-int count_threads(LAMMPS *lmp);
+/// Threads for LibTorch on this rank: OMP_NUM_THREADS if that is set, else the cores this rank may use,
+/// shared with the ranks of `comm` (and, as far as the launcher tells, of the job) that may use the same
+/// ones. Collective over `comm`.
+int count_threads(MPI_Comm comm);
 
 /// Gives LibTorch a number of threads and takes them back: LAMMPS' own threaded styles rely on the
 /// number they have set.

@@ -2,6 +2,8 @@
 #include "core/search/run_files.hpp"
 
 #include <cerrno>
+#include <cmath>
+#include <cstdlib>
 #include <cstring>
 #include <filesystem>
 #include <system_error>
@@ -23,14 +25,19 @@ namespace {
 constexpr const char *PREFIX = "files.prefix";
 constexpr const char *CSV_OFFSET = "files.csv";
 constexpr const char *XYZ_OFFSET = "files.xyz";
+constexpr const char *ELAPSED = "run.seconds";
+
+double number_of(const SafeTensors &state, const char *key) {
+  const std::string &text = state.metadata(key);
+  char *end = nullptr;
+  const double value = std::strtod(text.c_str(), &end);
+  if (text.empty() || *end != '\0' || !(std::abs(value) < 9e15))
+    throw Error(std::string("the saved run is damaged: ") + key + " is '" + text + "'");
+  return value;
+}
 
 std::int64_t offset_of(const SafeTensors &state, const char *key) {
-  const std::string &text = state.metadata(key);
-  try {
-    return std::stoll(text);
-  } catch (const std::exception &) {
-    throw Error(std::string("the saved run is damaged: ") + key + " is '" + text + "'");
-  }
+  return static_cast<std::int64_t>(number_of(state, key));
 }
 
 // The files of a run, without its journals.
@@ -99,10 +106,15 @@ RunFiles RunFiles::create(const RunFileOptions &options, const System &system) {
 
 RunFiles RunFiles::resume(const RunFileOptions &options, const System &system,
                           const SafeTensors &state) {
-  if (!state.has_metadata(PREFIX) || state.metadata(PREFIX) != options.prefix)
-    return create(options, system);
+  const double elapsed = number_of(state, ELAPSED);
+  if (!belongs_to(state, options.prefix)) {
+    RunFiles files = create(options, system);
+    files.elapsed_ = elapsed;
+    return files;
+  }
   check_names(options);
   RunFiles files(options, system);
+  files.elapsed_ = elapsed;
   const auto open = [&](const char *ending) {
     return OwnedFile::open(options.prefix + ending, OwnedFile::Missing::REFUSE, "continue");
   };
@@ -120,6 +132,10 @@ RunFiles RunFiles::resume(const RunFileOptions &options, const System &system,
     files.xyz_ = xyz_end < 0 ? ExtxyzWriter::create(std::move(xyz), system)
                              : ExtxyzWriter::resume(std::move(xyz), system, xyz_end);
   return files;
+}
+
+bool RunFiles::belongs_to(const SafeTensors &state, const std::string &prefix) {
+  return state.has_metadata(PREFIX) && state.metadata(PREFIX) == prefix;
 }
 
 std::vector<std::string> RunFiles::existing(const std::string &prefix) {
@@ -200,6 +216,7 @@ bool RunFiles::update_checkpoint(const Search &search) {
 void RunFiles::save(SafeTensors &state) const {
   state.put_metadata(PREFIX, options_.prefix);
   state.put_metadata(CSV_OFFSET, std::to_string(csv_->offset()));
+  state.put_metadata(ELAPSED, std::to_string(elapsed_));
   state.put_metadata(XYZ_OFFSET, std::to_string(xyz_ ? xyz_->offset() : -1));
 }
 

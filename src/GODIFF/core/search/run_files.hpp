@@ -48,6 +48,9 @@ public:
   static RunFiles resume(const RunFileOptions &options, const System &system,
                          const SafeTensors &state);
 
+  /// True when `state` was saved by a run with files of this prefix.
+  static bool belongs_to(const SafeTensors &state, const std::string &prefix);
+
   /// Names of the files of this prefix that exist.
   static std::vector<std::string> existing(const std::string &prefix);
   /// The content of PREFIX.ckpt, nothing when there is none. Throws when it cannot be read.
@@ -77,6 +80,10 @@ public:
   /// of the process but not a power failure; so do the records of a journal until its own sync().
   void sync();
 
+  /// Seconds that all runs of this search have taken, saved with it.
+  double elapsed() const { return elapsed_; }
+  void set_elapsed(double seconds) { elapsed_ = seconds; }
+
   const std::string &prefix() const { return options_.prefix; }
   /// The names of all files of this run, for messages.
   std::vector<std::string> names() const;
@@ -88,6 +95,7 @@ private:
   System system_;
   std::optional<CsvLog> csv_;
   std::optional<ExtxyzWriter> xyz_;
+  double elapsed_ = 0.0;
   std::int64_t in_checkpoint_ = 0;  // bytes of the archive when it was last written
 };
 

@@ -79,6 +79,11 @@ public:
   /// Takes the network weights (only) of a checkpoint, before the first stage (transfer).
   void load_network(const SafeTensors &checkpoint);
 
+  /// Takes over all that the search of a checkpoint has evaluated, before the first stage: it belongs to
+  /// the candidates that are learned from and to the best structures. Energies keep the status they
+  /// had. Throws godiff::Error when the system is another one.
+  void load_archive(const SafeTensors &checkpoint);
+
   /// Replaces the weights of draw and loss, for instance by true importance weights -E/kT - ln q(x).
   void set_log_weight(LogWeight log_weight);
 
@@ -144,6 +149,11 @@ public:
   /// Continues from save(); throws godiff::Error naming the first setting or system property that
   /// differs. Afterwards the search behaves bit for bit as the saved one.
   void restore(const SafeTensors &state);
+  /// 64 bits that tell searches apart: by settings, system and template.
+  std::uint64_t identity() const;
+  /// True when `later` is a saved state of the same search as `earlier`, and holds at least all of its
+  /// records. Throws godiff::Error when one of them is no saved search.
+  static bool goes_on_from(const SafeTensors &later, const SafeTensors &earlier);
 
 private:
   struct State;

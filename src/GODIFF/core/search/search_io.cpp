@@ -2,11 +2,14 @@
 // Saving and restoring a search. The tensors are those of SafeTensors; numbers that are not tensors
 // travel as float64 or int64 vectors, so that a restored search is the same bit for bit.
 #include <algorithm>
+#include <cmath>
+#include <cstring>
 #include <sstream>
 
 #include <ATen/Functions.h>
 #include <nlohmann/json.hpp>
 
+#include "core/base/digest.hpp"
 #include "core/base/error.hpp"
 #include "core/io/safetensors.hpp"
 #include "core/search/search_state.hpp"
@@ -217,6 +220,8 @@ void compare(const std::string &saved, const std::string &now, const std::string
 }
 
 constexpr const char *TEMPLATE = "search.template_positions";
+constexpr int LOADED = -1;       // stage of records that another search has evaluated
+constexpr double MOVED = 1e-6;  // Angstrom; what writing and reading a data file may do
 
 void put_archive(SafeTensors &file, const Archive &archive, std::int64_t n_mobile,
                  std::int64_t n_force) {
@@ -426,6 +431,61 @@ void Search::restore(const SafeTensors &file) {
   t.seconds_sampling = totals[9];
   t.seconds_training = totals[10];
   t.seconds_evaluating = totals[11];
+}
+
+std::uint64_t Search::identity() const {
+  const State &s = *state_;
+  return Digest()
+      .add(godiff::describe(s.settings))
+      .add(describe(s.system))
+      .add(s.system.template_positions)
+      .value();
+}
+
+bool Search::goes_on_from(const SafeTensors &later, const SafeTensors &earlier) {
+  for (const char *key : {"settings", "system"})
+    if (later.metadata(key) != earlier.metadata(key))
+      return false;
+  for (const char *name : {"archive.numbers", "archive.positions"}) {
+    const at::Tensor a = later.get(name), b = earlier.get(name);
+    if (a.dim() != 2 || b.dim() != 2 || a.scalar_type() != at::kDouble ||
+        b.scalar_type() != at::kDouble || a.size(1) != b.size(1) || a.size(0) < b.size(0))
+      return false;
+    // Bit by bit: energies of failed candidates are no numbers.
+    if (b.numel() > 0 && std::memcmp(a.contiguous().const_data_ptr(),
+                                     b.contiguous().const_data_ptr(), b.nbytes()) != 0)
+      return false;
+  }
+  return true;
+}
+
+void Search::load_archive(const SafeTensors &checkpoint) {
+  State &s = *state_;
+  if (!s.finished.empty() || s.sampled || s.archive.size() > 0)
+    throw Error("an archive can only be loaded before the first stage");
+  compare(checkpoint.metadata("system"), describe(s.system), "system");
+  const std::vector<double> place = doubles(checkpoint, TEMPLATE);
+  for (std::size_t k = 0; k < place.size() && k < s.system.template_positions.size(); ++k)
+    if (!(std::abs(place[k] - s.system.template_positions[k]) <= MOVED))
+      throw Error("the template atoms are not where the search of the checkpoint had them");
+  const std::int64_t n_force = s.settings.guided() ? 3 * s.system.n_atoms() : 0;
+  if (n_force > 0 && !checkpoint.has("archive.forces"))
+    throw Error("the checkpoint has no forces, which a guided search learns from: load it without "
+                "its archive, or leave out guide");
+  const std::size_t n_classes =
+      doubles(checkpoint, "search.classes").size() / static_cast<std::size_t>(s.system.n_mobile);
+  const Archive old =
+      get_archive(checkpoint, s.system.n_mobile, n_force, static_cast<int>(n_classes));
+  for (Record record : old.records()) {
+    record.stage = LOADED;
+    record.evaluation = 0;
+    record.offset = -1;
+    if (record.status != Status::FAILED)
+      record.structure_class = s.classes.classify(fingerprint(s.system, record.positions));
+    s.archive.append(std::move(record));
+  }
+  s.stage_begin = static_cast<std::int64_t>(s.archive.size());
+  s.current.best = s.archive.best_energy();
 }
 
 }  // namespace godiff
