@@ -54,24 +54,56 @@ public:
 /// The one rank that is alone: what a learner without helpers works with.
 Comm &serial_comm();
 
-/// Ends a part of the work that each rank did by itself: returns when `failure` is empty on all ranks,
-/// else all of them throw godiff::Error with the text of the lowest rank that has one. Collective.
-void agree(Comm &comm, const std::string &failure);
+/// Ends a part of the work that each rank did by itself: true when `mine` is true on all ranks. If
+/// `failure` is not empty on any rank, all throw godiff::Error with the text of the lowest such rank.
+/// Collective.
+bool agree(Comm &comm, const std::string &failure, bool mine = true);
 
-/// The same, and true when no rank asks to stop. Collective.
-bool agree_to_go_on(Comm &comm, const std::string &failure, bool go_on);
-
-/// What went wrong in the exception that is being handled, for agree(); never empty.
+/// What is wrong, by the exception that is being handled; never empty.
 std::string failure_text();
 
-/// Runs `work` and returns what went wrong, empty if nothing.
-template <class Work> std::string failure_of(Work &&work) {
+/// Runs `work`, which returns a bool, on each rank by itself and agrees on it. A rank that is alone does
+/// without, so that exceptions pass as they are. Collective.
+template <class Work> bool true_on_each(Comm &comm, Work &&work) {
+  if (comm.size() == 1)
+    return work();
+  bool mine = false;
+  std::string failure;
   try {
-    work();
+    mine = work();
   } catch (...) {
-    return failure_text();
+    failure = failure_text();
   }
-  return {};
+  return agree(comm, failure, mine);
 }
+
+/// The same for work that returns nothing.
+template <class Work> void on_each(Comm &comm, Work &&work) {
+  true_on_each(comm, [&] {
+    work();
+    return true;
+  });
+}
+
+/// Runs `work` where the ranks next come to on_each(): if it fails, this rank meets the others there.
+template <class Work> auto before_on_each(Comm &comm, Work &&work) {
+  if (comm.size() == 1)
+    return work();
+  try {
+    return work();
+  } catch (...) {
+    agree(comm, failure_text());
+    throw;  // not reached: agree() throws
+  }
+}
+
+/// A range of things in order.
+struct Share {
+  std::int64_t begin = 0, end = 0;
+  std::int64_t count() const { return end - begin; }
+};
+
+/// The part of `count` things that rank `rank` of `size` gets: about equal parts in the order of ranks.
+Share deal(std::int64_t count, int rank, int size);
 
 }  // namespace godiff
