@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <optional>
 
 #include <ATen/Functions.h>
 
@@ -110,42 +111,57 @@ void Sampler::wrap(at::Tensor &x) const {
 
 at::Tensor Sampler::reverse(const SampleRequest &request, const ScoreFunction &score,
                             const ForceFunction &forces,
-                            const std::function<bool(std::int64_t, std::int64_t)> &tick) {
-  at::Tensor x = prior(request);
+                            const std::function<bool(std::int64_t, std::int64_t)> &tick,
+                            Comm &comm) {
   const bool guided = request.guide > 0.0;
-  Settings guide_settings = settings_;
-  guide_settings.guide = request.guide;
-  Guidance guidance(system_, guide_settings, guided ? request.count : 0);
   const int extra = guided ? settings_.guide_extra : 0;
-  const std::int64_t total = static_cast<std::int64_t>(times_.size()) + extra;
+  const auto steps = static_cast<std::int64_t>(times_.size());
   const double dt = times_[0] - times_[1];
+  at::Tensor x;
+  std::optional<Guidance> guidance;
+  on_each(comm, [&] {
+    x = prior(request);
+    Settings guide_settings = settings_;
+    guide_settings.guide = request.guide;
+    guidance.emplace(system_, guide_settings, guided ? request.count : 0);
+  });
+  const auto go_on = [&](std::int64_t done) { return !tick || tick(done, steps + extra); };
 
-  for (int i = 0; i < static_cast<int>(times_.size()); ++i) {
-    x = step(request, x, finite(score(x, times_[i])), i);
-    calls_ += request.count;
-    wrap(x);
-    if (guided) {
-      guidance.push(x, finite(forces(x)), guidance.coefficient(times_[i], dt));
+  for (int i = 0; i < steps; ++i) {
+    const bool all_go_on = true_on_each(comm, [&] {
+      x = step(request, x, finite(score(x, times_[i])), i);
       calls_ += request.count;
       wrap(x);
-    }
-    if (tick && !tick(i + 1, total))
+      if (guided) {
+        guidance->push(x, finite(forces(x)), guidance->coefficient(times_[i], dt));
+        calls_ += request.count;
+        wrap(x);
+      }
+      return go_on(i + 1);
+    });
+    if (!all_go_on)
       return {};
   }
   for (int i = 0; i < extra; ++i) {
-    const at::Tensor f = finite(forces(x));
-    calls_ += request.count;
+    at::Tensor f;
     std::vector<bool> active;
-    bool any = false;
-    for (double largest : largest_forces(f, system_.n_mobile)) {
-      active.push_back(largest > EXTRA_FORCE);
-      any = any || active.back();
-    }
-    if (!any)
+    // A rank whose structures are all relaxed goes on as long as another has work: so did they in one
+    // batch on one rank.
+    const bool relaxed = true_on_each(comm, [&] {
+      f = finite(forces(x));
+      calls_ += request.count;
+      for (double largest : largest_forces(f, system_.n_mobile))
+        active.push_back(largest > EXTRA_FORCE);
+      return std::find(active.begin(), active.end(), true) == active.end();
+    });
+    if (relaxed)
       break;
-    guidance.push(x, f, EXTRA_STEP, active);
-    wrap(x);
-    if (tick && !tick(static_cast<std::int64_t>(times_.size()) + i + 1, total))
+    const bool all_go_on = true_on_each(comm, [&] {
+      guidance->push(x, f, EXTRA_STEP, active);
+      wrap(x);
+      return go_on(steps + i + 1);
+    });
+    if (!all_go_on)
       return {};
   }
   return x;

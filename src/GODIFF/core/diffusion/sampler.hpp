@@ -7,6 +7,7 @@
 
 #include <ATen/core/Tensor.h>
 
+#include "core/base/comm.hpp"
 #include "core/base/settings.hpp"
 #include "core/diffusion/schedule.hpp"
 #include "core/geometry/system.hpp"
@@ -36,10 +37,13 @@ public:
   at::Tensor prior(const SampleRequest &request) const;
 
   /// The reverse chain from the prior. `forces` is used only with guide > 0. tick(done, total) is
-  /// called after every step; returning false ends the chain and gives an undefined tensor.
+  /// called after every step; returning false ends the chain and gives an undefined tensor. Each rank
+  /// of `comm` has a request of its own; all of them end with the same step, and what fails on one is
+  /// thrown as godiff::Error on all.
   at::Tensor reverse(const SampleRequest &request, const ScoreFunction &score,
                      const ForceFunction &forces,
-                     const std::function<bool(std::int64_t, std::int64_t)> &tick = {});
+                     const std::function<bool(std::int64_t, std::int64_t)> &tick = {},
+                     Comm &comm = serial_comm());
 
   /// One step of the chain from x at t_i (i = steps-1 is the last: no noise), without wrapping.
   /// `score` float64, in the scale of the network; section 5's factor is applied here.

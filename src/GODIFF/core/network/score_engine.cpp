@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <functional>
+#include <optional>
 #include <vector>
 
 #include <ATen/Functions.h>
@@ -14,6 +15,7 @@
 #include "core/base/error.hpp"
 #include "core/geometry/structure_graphs.hpp"
 #include "core/network/backbone.hpp"
+#include "core/network/ordered_sum.hpp"
 #include "core/network/vector_head.hpp"
 #include "kernels/flat_buffers.hpp"
 
@@ -48,16 +50,17 @@ struct Task {
 };
 
 // A range of structures.
-struct Chunk {
-  std::int64_t begin, end;
-  std::int64_t count() const { return end - begin; }
-};
+using Chunk = Share;
 
 std::vector<Chunk> cut(std::int64_t count, std::int64_t size) {
   std::vector<Chunk> chunks;
   for (std::int64_t begin = 0; begin < count; begin += size)
     chunks.push_back({begin, std::min(begin + size, count)});
   return chunks;
+}
+
+std::int64_t chunks_in(std::int64_t count, std::int64_t size) {
+  return (count + size - 1) / size;
 }
 
 at::Tensor checked_positions(const at::Tensor &positions, std::int64_t n_mobile) {
@@ -126,7 +129,7 @@ struct ScoreEngine::Impl {
 
   void run(const std::vector<Chunk> &chunks, const std::function<void(std::size_t, Lane &)> &work);
   void refresh();
-  std::vector<Chunk> chunks(std::int64_t count, bool gradient) const;
+  std::int64_t chunk_size(std::int64_t count, bool gradient) const;
   at::Tensor forward(const Task &task, const Chunk &chunk, Lane &lane, BackbonePass &pass,
                      HeadTape &tape) const;
   void backward(const Task &task, const Lane &lane, const BackbonePass &pass, const HeadTape &tape,
@@ -136,16 +139,22 @@ struct ScoreEngine::Impl {
   }
   void make_parts(std::size_t count);
 
-  Task score_task(const at::Tensor &positions, const at::Tensor &t) const;
-  Task force_task(const at::Tensor &positions, bool mobile_only) const;
+  Task score_task(const at::Tensor &positions, const at::Tensor &t, bool gradient = false) const;
+  Task force_task(const at::Tensor &positions, bool mobile_only, bool gradient = false) const;
   std::int64_t rows(const Task &task) const {
     return task.wanted == Wanted::ALL ? system.n_atoms() : system.n_mobile;
   }
   bool has_mobile_rows(const LeastSquares &loss) const {
     return loss.offset.dim() == 3 && loss.offset.size(1) == system.n_mobile;
   }
-  at::Tensor evaluate(const Task &task);
-  at::Tensor loss(Task task, const LeastSquares &given, bool gradient);
+  at::Tensor evaluate(const Task &task, std::int64_t whole);
+  void check(const Task &task, const LeastSquares &given) const;
+  std::vector<at::Tensor> losses(const Task &task, const LeastSquares &given,
+                                 const std::vector<Chunk> &list);
+  void close_gradient(std::vector<at::Tensor> flats, SharedGradient &shared_sum, Part &last);
+  at::Tensor loss_alone(const Task &task, const LeastSquares &given);
+  at::Tensor loss_together(const Task &task, const LeastSquares &given, Comm &comm);
+  at::Tensor loss(const std::function<Task()> &make_task, const LeastSquares &given, Comm &comm);
 };
 
 void ScoreEngine::Impl::run(const std::vector<Chunk> &chunks,
@@ -181,11 +190,11 @@ void ScoreEngine::Impl::refresh() {
   version = network.parameters().version();
 }
 
-std::vector<Chunk> ScoreEngine::Impl::chunks(std::int64_t count, bool gradient) const {
+std::int64_t ScoreEngine::Impl::chunk_size(std::int64_t count, bool gradient) const {
   if (!on_cpu()) {
     // The plain twins spell out the template edges of every structure.
     const std::int64_t edges = std::max<std::int64_t>(1, graphs.template_edges().n_edges());
-    return cut(count, std::max<std::int64_t>(1, DEVICE_ELEMENTS / (edges * 3 * settings.nfeat)));
+    return std::max<std::int64_t>(1, DEVICE_ELEMENTS / (edges * 3 * settings.nfeat));
   }
   const std::int64_t N = system.n_atoms(), wanted = gradient ? TRAINING_CHUNKS : CHUNKS;
   std::int64_t size =
@@ -196,7 +205,7 @@ std::vector<Chunk> ScoreEngine::Impl::chunks(std::int64_t count, bool gradient) 
     const std::int64_t most = std::max<std::int64_t>(1, MAX_GRADIENT_BYTES / bytes);
     size = std::max(size, (count + most - 1) / most);
   }
-  return cut(count, size);
+  return size;
 }
 
 at::Tensor ScoreEngine::Impl::forward(const Task &task, const Chunk &chunk, Lane &lane,
@@ -248,25 +257,28 @@ void ScoreEngine::Impl::make_parts(std::size_t count) {
   }
 }
 
-Task ScoreEngine::Impl::score_task(const at::Tensor &positions, const at::Tensor &t) const {
+Task ScoreEngine::Impl::score_task(const at::Tensor &positions, const at::Tensor &t,
+                                   bool gradient) const {
   Task task{Head::SCORE, Wanted::MOBILE, checked_positions(positions, system.n_mobile),
-            t.to(options, NON_BLOCKING)};
+            t.to(options, NON_BLOCKING), gradient};
   if (t.dim() != 1 || t.size(0) != task.count())
     throw Error("times must have the shape [structures]");
   return task;
 }
 
-Task ScoreEngine::Impl::force_task(const at::Tensor &positions, bool mobile_only) const {
+Task ScoreEngine::Impl::force_task(const at::Tensor &positions, bool mobile_only,
+                                   bool gradient) const {
   if (!settings.force_head)
     throw Error("the network has no force head");
   return {Head::FORCE, mobile_only ? Wanted::MOBILE : Wanted::ALL,
-          checked_positions(positions, system.n_mobile), at::Tensor()};
+          checked_positions(positions, system.n_mobile), at::Tensor(), gradient};
 }
 
-at::Tensor ScoreEngine::Impl::evaluate(const Task &task) {
+at::Tensor ScoreEngine::Impl::evaluate(const Task &task, std::int64_t whole) {
   refresh();
   const at::Tensor result = at::empty({task.count(), rows(task), 3}, options);
-  const std::vector<Chunk> list = chunks(task.count(), false);
+  const std::vector<Chunk> list =
+      cut(task.count(), chunk_size(whole > 0 ? whole : task.count(), false));
   run(list, [&](std::size_t i, Lane &lane) {
     BackbonePass pass;
     HeadTape tape;
@@ -276,20 +288,20 @@ at::Tensor ScoreEngine::Impl::evaluate(const Task &task) {
   return result;
 }
 
-at::Tensor ScoreEngine::Impl::loss(Task task, const LeastSquares &given, bool gradient) {
+void ScoreEngine::Impl::check(const Task &task, const LeastSquares &given) const {
   if (given.offset.sizes() != at::IntArrayRef({task.count(), rows(task), 3}) ||
       given.factor.sizes() != at::IntArrayRef({task.count()}) ||
       given.weight.sizes() != at::IntArrayRef({task.count()}))
     throw Error("a loss must have one offset per structure and row, one factor and one weight per "
                 "structure");
+}
+
+// Of each of the chunks; parts[0], parts[1], ... get their gradients.
+std::vector<at::Tensor> ScoreEngine::Impl::losses(const Task &task, const LeastSquares &given,
+                                                  const std::vector<Chunk> &list) {
   const LeastSquares target{given.offset.to(options), given.factor.to(options),
                             given.weight.to(options, NON_BLOCKING)};
-  task.gradient = gradient;
   refresh();
-  const std::vector<Chunk> list = chunks(task.count(), gradient);
-  const std::int64_t n = network.parameters().size();
-  if (gradient)
-    make_parts(list.size() + 1);
   std::vector<at::Tensor> values(list.size());
   run(list, [&](std::size_t i, Lane &lane) {
     const Chunk &chunk = list[i];
@@ -303,31 +315,94 @@ at::Tensor ScoreEngine::Impl::loss(Task task, const LeastSquares &given, bool gr
     const at::Tensor weight = part_of(target.weight).view({-1, 1, 1});
     const at::Tensor residual = part_of(target.offset) + factor * out;
     values[i] = (weight * residual.square()).sum(at::kDouble);
-    if (!gradient)
+    if (!task.gradient)
       return;
     Part &part = parts[i];
     part.flat.zero_();
     backward(task, lane, pass, tape, residual * (2.0 * weight * factor), part, lane.work);
   });
-  at::Tensor value = at::zeros({}, options.dtype(at::kDouble));
-  for (const at::Tensor &v : values)
-    value += v;
-  if (!gradient)
-    return value;
+  return values;
+}
 
-  // The shared template's gradient is that of a further part, whose sum of all parts comes first.
-  Part &last = parts[list.size()];
-  std::vector<at::Tensor> flats;
-  for (std::size_t i = 0; i < list.size(); ++i)
-    flats.push_back(parts[i].flat.narrow(0, n, parts[i].flat.size(0) - n));
-  sum_parts(flats, last.flat.narrow(0, n, last.flat.size(0) - n));
+// The shared template's gradient is that of a further part, whose sum of all parts comes first.
+void ScoreEngine::Impl::close_gradient(std::vector<at::Tensor> flats, SharedGradient &shared_sum,
+                                       Part &last) {
+  const std::int64_t n = network.parameters().size();
   last.flat.narrow(0, 0, n).zero_();
-  run({{0, 1}}, [&](std::size_t, Lane &) { shared->backward(weights, last.shared, last.weights); });
-  flats.clear();
-  for (std::size_t i = 0; i <= list.size(); ++i)
-    flats.push_back(parts[i].flat.narrow(0, 0, n));
+  run({{0, 1}}, [&](std::size_t, Lane &) { shared->backward(weights, shared_sum, last.weights); });
+  flats.push_back(last.flat);
+  for (at::Tensor &flat : flats)
+    flat = flat.narrow(0, 0, n);
   sum_parts(flats, network.parameters().flat_gradient());
+}
+
+// A rank that is alone has the gradients of all chunks where they are: it moves nothing.
+at::Tensor ScoreEngine::Impl::loss_alone(const Task &task, const LeastSquares &given) {
+  check(task, given);
+  const std::vector<Chunk> list = cut(task.count(), chunk_size(task.count(), task.gradient));
+  if (task.gradient)
+    make_parts(list.size() + 1);
+  at::Tensor value = at::zeros({}, options.dtype(at::kDouble));
+  for (const at::Tensor &v : losses(task, given, list))
+    value += v;
+  if (!task.gradient)
+    return value;
+  const std::int64_t n = network.parameters().size(), m = shared->gradient_size();
+  Part &last = parts[list.size()];
+  std::vector<at::Tensor> flats, of_template;
+  for (std::size_t i = 0; i < list.size(); ++i) {
+    flats.push_back(parts[i].flat);
+    of_template.push_back(parts[i].flat.narrow(0, n, m));
+  }
+  sum_parts(of_template, last.flat.narrow(0, n, m));
+  close_gradient(flats, last.shared, last);
   return value;
+}
+
+at::Tensor ScoreEngine::Impl::loss_together(const Task &task, const LeastSquares &given,
+                                            Comm &comm) {
+  std::vector<at::Tensor> flats;    // of the chunks of this rank
+  std::vector<double> mine, all;    // losses of the chunks of this rank, of all
+  std::vector<std::int64_t> bytes;  // of mine, on each rank
+  std::optional<OrderedSum> sum;
+  // Memory for what is exchanged is taken here as well: afterwards the ranks depend on each other.
+  on_each(comm, [&] {
+    check(task, given);
+    const std::vector<Chunk> list = cut(task.count(), chunk_size(task.count(), task.gradient));
+    const auto n_chunks = static_cast<std::int64_t>(list.size());
+    const Share share = deal(n_chunks, comm.rank(), comm.size());
+    if (task.gradient)
+      make_parts(static_cast<std::size_t>(share.count()) + 2);
+    for (const at::Tensor &v :
+         losses(task, given, {list.begin() + share.begin, list.begin() + share.end}))
+      mine.push_back(v.item<double>());
+    for (int r = 0; r < comm.size(); ++r)
+      bytes.push_back(deal(n_chunks, r, comm.size()).count() *
+                      static_cast<std::int64_t>(sizeof(double)));
+    all.resize(list.size());
+    if (!task.gradient)
+      return;
+    for (std::size_t i = 0; i < mine.size(); ++i)
+      flats.push_back(parts[i].flat);
+    sum.emplace(comm, n_chunks, parts[0].flat.numel(), options);
+  });
+  if (task.gradient) {
+    Part &last = parts[flats.size()], &whole = parts[flats.size() + 1];
+    sum->run(flats, mine, all, whole.flat);
+    close_gradient({whole.flat}, whole.shared, last);
+  } else {
+    comm.all_gather_v(mine.data(), bytes, all.data());
+  }
+  double value = 0.0;
+  for (double v : all)
+    value += v;
+  return at::full({}, value, options.dtype(at::kDouble));
+}
+
+at::Tensor ScoreEngine::Impl::loss(const std::function<Task()> &make_task,
+                                   const LeastSquares &given, Comm &comm) {
+  const Task task = before_on_each(comm, make_task);
+  return comm.size() == 1 ? loss_alone(task, given) : loss_together(task, given, comm);
 }
 
 ScoreEngine::ScoreEngine(const System &system, ScoreNetwork &network) :
@@ -335,30 +410,45 @@ ScoreEngine::ScoreEngine(const System &system, ScoreNetwork &network) :
 ScoreEngine::~ScoreEngine() = default;
 ScoreEngine::ScoreEngine(ScoreEngine &&) noexcept = default;
 
-at::Tensor ScoreEngine::score(const at::Tensor &positions, const at::Tensor &t) {
-  return impl_->evaluate(impl_->score_task(positions, t));
+at::Tensor ScoreEngine::score(const at::Tensor &positions, const at::Tensor &t,
+                              std::int64_t whole) {
+  return impl_->evaluate(impl_->score_task(positions, t), whole);
 }
 
-at::Tensor ScoreEngine::forces(const at::Tensor &positions, bool mobile_only) {
-  return impl_->evaluate(impl_->force_task(positions, mobile_only));
+at::Tensor ScoreEngine::forces(const at::Tensor &positions, bool mobile_only, std::int64_t whole) {
+  return impl_->evaluate(impl_->force_task(positions, mobile_only), whole);
+}
+
+Share ScoreEngine::share(std::int64_t whole, int rank, int size) const {
+  const std::int64_t per_chunk = impl_->chunk_size(whole, false);
+  const Share chunks = deal(chunks_in(whole, per_chunk), rank, size);
+  return {std::min(whole, chunks.begin * per_chunk), std::min(whole, chunks.end * per_chunk)};
+}
+
+std::int64_t ScoreEngine::most_ranks(std::int64_t whole, bool gradient) const {
+  return chunks_in(whole, impl_->chunk_size(whole, gradient));
 }
 
 at::Tensor ScoreEngine::score_loss(const at::Tensor &positions, const at::Tensor &t,
-                                   const LeastSquares &loss) {
-  return impl_->loss(impl_->score_task(positions, t), loss, false);
+                                   const LeastSquares &loss, Comm &comm) {
+  return impl_->loss([&] { return impl_->score_task(positions, t, false); }, loss, comm);
 }
 
 at::Tensor ScoreEngine::score_gradient(const at::Tensor &positions, const at::Tensor &t,
-                                       const LeastSquares &loss) {
-  return impl_->loss(impl_->score_task(positions, t), loss, true);
+                                       const LeastSquares &loss, Comm &comm) {
+  return impl_->loss([&] { return impl_->score_task(positions, t, true); }, loss, comm);
 }
 
-at::Tensor ScoreEngine::force_loss(const at::Tensor &positions, const LeastSquares &loss) {
-  return impl_->loss(impl_->force_task(positions, impl_->has_mobile_rows(loss)), loss, false);
+at::Tensor ScoreEngine::force_loss(const at::Tensor &positions, const LeastSquares &loss,
+                                   Comm &comm) {
+  const bool mobile_only = impl_->has_mobile_rows(loss);
+  return impl_->loss([&] { return impl_->force_task(positions, mobile_only, false); }, loss, comm);
 }
 
-at::Tensor ScoreEngine::force_gradient(const at::Tensor &positions, const LeastSquares &loss) {
-  return impl_->loss(impl_->force_task(positions, impl_->has_mobile_rows(loss)), loss, true);
+at::Tensor ScoreEngine::force_gradient(const at::Tensor &positions, const LeastSquares &loss,
+                                       Comm &comm) {
+  const bool mobile_only = impl_->has_mobile_rows(loss);
+  return impl_->loss([&] { return impl_->force_task(positions, mobile_only, true); }, loss, comm);
 }
 
 std::int64_t ScoreEngine::template_edges() const {

@@ -6,6 +6,7 @@
 
 #include <ATen/core/Tensor.h>
 
+#include "core/base/comm.hpp"
 #include "core/geometry/system.hpp"
 #include "core/network/score_network.hpp"
 
@@ -25,6 +26,10 @@ struct LeastSquares {
 /// depend on their number. What depends on the weights alone is kept until they change. Positions are
 /// [B, n_mobile, 3] float64 on the CPU, mobile atoms may lie outside of the cell; results are on the
 /// device of the network, in its precision.
+///
+/// Several ranks share a batch by its chunks, which are those of one rank: the result has the same bits
+/// for any number of ranks. They evaluate each its share(), and need not know of each other; a loss and
+/// its gradient they compute together.
 class ScoreEngine {
 public:
   /// The network must outlive the engine.
@@ -32,20 +37,31 @@ public:
   ~ScoreEngine();
   ScoreEngine(ScoreEngine &&) noexcept;
 
-  /// s_theta(x, t) of the mobile atoms, [B, n_mobile, 3]; t [B] float64.
-  at::Tensor score(const at::Tensor &positions, const at::Tensor &t);
+  /// s_theta(x, t) of the mobile atoms, [B, n_mobile, 3]; t [B] float64. The structures are the share()
+  /// of one rank in a batch of `whole` (0: all of it).
+  at::Tensor score(const at::Tensor &positions, const at::Tensor &t, std::int64_t whole = 0);
   /// F_theta(x) of all atoms, [B, N, 3], template first, or of the mobile ones, eV/Angstrom. Throws
   /// godiff::Error without a force head.
-  at::Tensor forces(const at::Tensor &positions, bool mobile_only);
+  at::Tensor forces(const at::Tensor &positions, bool mobile_only, std::int64_t whole = 0);
 
-  /// The loss of the score, a float64 scalar on the device of the network.
-  at::Tensor score_loss(const at::Tensor &positions, const at::Tensor &t, const LeastSquares &loss);
+  /// The structures of a batch of `whole` that rank `rank` of `size` evaluates.
+  Share share(std::int64_t whole, int rank, int size) const;
+  /// The most ranks that have work with the evaluation or the gradient of a batch.
+  std::int64_t most_ranks(std::int64_t whole, bool gradient) const;
+
+  /// The loss of the score, a float64 scalar on the device of the network. All ranks of `comm` pass the
+  /// whole batch, each does its chunks, all get the result. The first that they do together is
+  /// on_each(); what fails on one rank before the sums is thrown as godiff::Error on all.
+  at::Tensor score_loss(const at::Tensor &positions, const at::Tensor &t, const LeastSquares &loss,
+                        Comm &comm = serial_comm());
   /// The same; its gradient replaces network.parameters().flat_gradient().
   at::Tensor score_gradient(const at::Tensor &positions, const at::Tensor &t,
-                            const LeastSquares &loss);
+                            const LeastSquares &loss, Comm &comm = serial_comm());
   /// The loss of the forces of all atoms or of the mobile ones, whichever loss.offset has.
-  at::Tensor force_loss(const at::Tensor &positions, const LeastSquares &loss);
-  at::Tensor force_gradient(const at::Tensor &positions, const LeastSquares &loss);
+  at::Tensor force_loss(const at::Tensor &positions, const LeastSquares &loss,
+                        Comm &comm = serial_comm());
+  at::Tensor force_gradient(const at::Tensor &positions, const LeastSquares &loss,
+                            Comm &comm = serial_comm());
 
   /// Number of directed edges between template atoms.
   std::int64_t template_edges() const;
