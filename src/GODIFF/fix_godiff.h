@@ -58,22 +58,24 @@ private:
   double **destination;  // where atoms on their way to another rank really are [nmax][3]
 
   // fix_godiff_setup.cpp
-  void gather_ranks();
-  void compare_worlds();
   void check_other_fixes();
   void gather_atoms();
   void build_system();
   void check_graph_size();
   void check_room();
   void check_unchanged();
+  void place_window();
+
+  // fix_godiff_begin.cpp
   void begin();
+  void gather_ranks();
+  void compare_worlds();
   void restore_template(const godiff::SafeTensors &);
   std::optional<godiff::SafeTensors> find_state();
   void start_search();
   void start_helpers();
   void start_journals();
-  void place_window();
-  void print_plan();
+
 
   // fix_godiff_migrate.cpp
   void place_atoms();
@@ -105,6 +107,7 @@ private:
   void in_trouble_if(const std::function<void()> &);
 
   // fix_godiff_output.cpp
+  void print_plan();
   void announce(const std::string &);
   FILE *terminal();
   void update_outputs();

@@ -12,6 +12,7 @@
 #include "fix_godiff.h"
 
 #include "core/io/journal.hpp"
+#include "core/io/safetensors.hpp"
 #include "core/search/evaluation.hpp"
 #include "core/search/learner.hpp"
 #include "core/search/replay.hpp"
@@ -92,7 +93,7 @@ struct FixGODiff::Impl {
   std::unique_ptr<godiff::Search> search;
   std::unique_ptr<godiff::RunFiles> files;
   std::string saved;                                // from a restart file, until the first run
-  bool resumed = false;                             // an earlier run's search goes on
+  bool resumed = false;                             // the files of an earlier run go on
   std::optional<godiff::SafeTensors> training;      // of an interrupted run
   std::map<std::int64_t, godiff::Evaluated> ahead;  // results of the stage that wait for earlier ones
   std::size_t records_before = 0;                   // this run

@@ -10,6 +10,7 @@
 
 #include <c10/core/Device.h>
 
+#include "core/base/comm.hpp"
 #include "core/base/settings.hpp"
 #include "core/geometry/system.hpp"
 #include "core/search/archive.hpp"
@@ -73,7 +74,7 @@ public:
   /// The network lives on `device`, which is no part of what is saved: a search may go on on another.
   /// Throws godiff::Error for invalid settings or systems. Weights are initialised from the seed.
   Search(const System &system, const Settings &settings,
-         c10::Device device = c10::Device(c10::kCPU));
+         c10::Device device = c10::Device(c10::kCPU), Comm &comm = serial_comm());
   ~Search();
 
   /// Takes the network weights (only) of a checkpoint, before the first stage (transfer).
@@ -100,6 +101,11 @@ public:
   /// `progress` interrupted it: the interrupted part has changed nothing then and starts again with
   /// the next call. Throws godiff::Error when no candidate passes mindist.
   bool prepare(const Progress &progress);
+
+  void dismiss_helpers();
+  SafeTensors save_training() const;
+  bool restore_training(const SafeTensors &);
+  bool training_under_way() const;
 
   /// True when a structure waits for its energy (prepare() first).
   bool has_request() const;
