@@ -21,7 +21,8 @@ namespace godiff {
 /// The network of a search and what works with it, on each of the ranks that learn together.
 ///
 /// Rank 0 has the search. It samples and trains; each of these functions calls the other ranks, which
-/// are in serve(), to do their share. The result has the same bits for any number of ranks.
+/// are in serve(), to do their share, and sends them all they need: weights, optimisers, position and
+/// structures. The result has the same bits for any number of ranks.
 class Learner {
 public:
   /// All ranks give the same system and settings; `comm` must outlive the learner. Throws godiff::Error
@@ -29,14 +30,17 @@ public:
   Learner(const System &system, const Settings &settings, c10::Device device,
           Comm &comm = serial_comm());
 
+  /// The settings as a search uses them. Throws godiff::Error for values out of range.
+  static Settings checked(Settings settings);
+
   /// Called after each step with (done, total); returning false ends the work on all ranks.
   using Tick = std::function<bool(std::int64_t, std::int64_t)>;
 
   /// Rank 0: the candidates of a request, [count, n_mobile, 3] float64; undefined when `tick` ended it.
   /// A failure on any rank is thrown as godiff::Error.
   at::Tensor sample(const SampleRequest &request, const Tick &tick);
-  /// Rank 0: Trainer::train_score() and train_forces() with all ranks. A failure on any rank is thrown
-  /// as godiff::Error.
+  /// Rank 0: Trainer::train_score() and train_forces() (float32) with all ranks. A failure on any rank
+  /// is thrown as godiff::Error.
   TrainingReport train_score(const at::Tensor &positions, const std::vector<double> &weights,
                              int stage, const Tick &tick);
   TrainingReport train_forces(const at::Tensor &positions, const at::Tensor &forces, int stage,
@@ -63,9 +67,12 @@ public:
 private:
   struct Command;
 
-  void call(const Command &command);
-  void exchange_state();
+  void call(Command &command);
+  void share_weights();
+  void share_training(at::Tensor &positions, at::Tensor &targets);
   at::Tensor run_sample(const SampleRequest &request, const Tick &tick);
+  TrainingReport run_training(const Command &command, at::Tensor positions, at::Tensor targets,
+                              const Tick &tick);
 
   Settings settings_;
   System system_;

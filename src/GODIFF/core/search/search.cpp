@@ -14,37 +14,27 @@ namespace {
 
 constexpr double SAME_ENERGY = 0.05;  // eV, best_distinct()
 
-Settings checked(Settings settings) {
-  validate(settings);
-  settings.network.force_head = settings.guided();
-  return settings;
-}
-
 double seconds_since(std::chrono::steady_clock::time_point start) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
 
 }  // namespace
 
-Search::State::State(const System &given_system, const Settings &given_settings,
-                     c10::Device device) :
-    settings(checked(given_settings)),
+Search::State::State(const System &given_system, const Settings &given_settings, c10::Device device,
+                     Comm &comm) :
+    settings(Learner::checked(given_settings)),
     system(given_system),
-    network(settings.network, settings.double_precision ? at::kDouble : at::kFloat, device),
-    engine(system, network),
-    sampler(system, settings),
-    trainer(system, settings, network, engine),
+    learner(system, settings, device, comm),
     reference(std::numeric_limits<double>::quiet_NaN()),
     evaluation(system, settings) {
   if (system.n_mobile == 1 && settings.unique_tolerance > 0.0)
     throw Error("unique needs at least two mobile atoms: the fingerprint of one atom is always the "
                 "same");
-  network.initialise(settings.seed);
   current.kT = temperature(0);
 }
 
-Search::Search(const System &system, const Settings &settings, c10::Device device) :
-    state_(std::make_unique<State>(system, settings, device)) {}
+Search::Search(const System &system, const Settings &settings, c10::Device device, Comm &comm) :
+    state_(std::make_unique<State>(system, settings, device, comm)) {}
 
 Search::~Search() = default;
 
@@ -72,17 +62,24 @@ bool Search::finished() const {
 
 bool Search::work_due() const {
   const State &s = *state_;
-  const bool learning = s.settings.train && s.learned < static_cast<int>(s.finished.size());
-  return learning || (!s.all_sampled() && !s.sampled);
+  return s.learning_due() || (!s.all_sampled() && !s.sampled);
 }
 
 bool Search::prepare(const Progress &progress) {
   State &s = *state_;
-  if (s.settings.train && s.learned < static_cast<int>(s.finished.size()) && !s.learn(progress))
+  if (s.learning_due() && !s.learn(progress))
     return false;
   if (!s.all_sampled() && !s.sampled && !s.sample(progress))
     return false;
   return true;
+}
+
+void Search::dismiss_helpers() {
+  state_->learner.dismiss();
+}
+
+bool Search::training_under_way() const {
+  return state_->learner.trainer().position().part != TrainingPosition::Part::NONE;
 }
 
 bool Search::has_request() const {
@@ -204,7 +201,7 @@ const std::vector<StageSummary> &Search::stages() const {
   return state_->finished;
 }
 c10::Device Search::device() const {
-  return state_->network.device();
+  return state_->learner.network().device();
 }
 int Search::learned_stages() const {
   return state_->learned;
@@ -215,11 +212,11 @@ void Search::set_last_offset(std::int64_t offset) {
 }
 
 std::int64_t Search::parameter_count() const {
-  return state_->network.parameters().size();
+  return state_->learner.network().parameters().size();
 }
 
 std::int64_t Search::edges_of_template() const {
-  return state_->engine.template_edges();
+  return state_->learner.engine().template_edges();
 }
 
 std::vector<std::int64_t> Search::best_distinct(int count) const {

@@ -73,6 +73,8 @@ class Search {
 public:
   /// The network lives on `device`, which is no part of what is saved: a search may go on on another.
   /// Throws godiff::Error for invalid settings or systems. Weights are initialised from the seed.
+  /// The other ranks of `comm`, which must outlive the search, have a Learner and are in serve()
+  /// whenever prepare() is called; the result has the same bits for any number of them.
   Search(const System &system, const Settings &settings,
          c10::Device device = c10::Device(c10::kCPU), Comm &comm = serial_comm());
   ~Search();
@@ -98,13 +100,12 @@ public:
   /// True when prepare() would train or sample (long work).
   bool work_due() const;
   /// Learns from the last full stage and draws the next candidates, as far as due. Returns false when
-  /// `progress` interrupted it: the interrupted part has changed nothing then and starts again with
-  /// the next call. Throws godiff::Error when no candidate passes mindist.
+  /// `progress` interrupted it: with the next call training goes on where it was, and sampling, which
+  /// has changed nothing, starts again. Throws godiff::Error when no candidate passes mindist.
   bool prepare(const Progress &progress);
-
+  /// Lets the other ranks return from Learner::serve().
   void dismiss_helpers();
-  SafeTensors save_training() const;
-  bool restore_training(const SafeTensors &);
+  /// True from the first step of the training of a stage to its end.
   bool training_under_way() const;
 
   /// True when a structure waits for its energy (prepare() first).
@@ -150,7 +151,8 @@ public:
   /// 0.05 eV.
   std::vector<std::int64_t> best_distinct(int count) const;
 
-  /// Everything needed to go on (also a valid checkpoint for load_network).
+  /// Everything needed to go on (also a valid checkpoint for load_network). While prepare() calls its
+  /// progress with a training, this is the state after that step.
   SafeTensors save() const;
   /// Continues from save(); throws godiff::Error naming the first setting or system property that
   /// differs. Afterwards the search behaves bit for bit as the saved one.
@@ -160,6 +162,13 @@ public:
   /// True when `later` is a saved state of the same search as `earlier`, and holds at least all of its
   /// records. Throws godiff::Error when one of them is no saved search.
   static bool goes_on_from(const SafeTensors &later, const SafeTensors &earlier);
+
+  /// What the training under way has changed since the stage was full: weights, optimisers, position.
+  /// Far smaller than save() and made for the same moments. Throws godiff::Error when none is under way.
+  SafeTensors save_training() const;
+  /// Continues that training from save_training(). Returns false and changes nothing when it does not
+  /// belong to the present stage and archive; throws godiff::Error for damaged content.
+  bool restore_training(const SafeTensors &training);
 
 private:
   struct State;

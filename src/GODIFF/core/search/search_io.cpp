@@ -20,6 +20,9 @@ namespace {
 
 constexpr const char *FORMAT = "godiff-checkpoint";
 constexpr const char *VERSION = "1";
+constexpr const char *TRAINING_FORMAT = "godiff-training";
+constexpr const char *TRAINING = "search.training";
+constexpr const char *IDENTITY = "training.identity";
 constexpr int SUMMARY_COLUMNS = 18;
 
 at::Tensor doubles(const std::vector<double> &values) {
@@ -175,6 +178,56 @@ void get_optimiser(const SafeTensors &file, const std::string &name, Trainer::Op
   o.plateau.bad = static_cast<int>(v[3]);
 }
 
+// The optimisers and the position: with the weights all of a training under way.
+void put_training(SafeTensors &file, const Trainer &trainer) {
+  put_optimiser(file, "optimiser.score", trainer.score_optimiser());
+  put_optimiser(file, "optimiser.force", trainer.force_optimiser());
+  const TrainingPosition at = trainer.position();
+  file.put(TRAINING,
+           doubles({static_cast<double>(at.part), static_cast<double>(at.stage),
+                    static_cast<double>(at.epoch), static_cast<double>(at.done),
+                    static_cast<double>(at.steps), static_cast<double>(at.skipped), at.epoch_loss,
+                    at.force_loss, static_cast<double>(at.force_skipped)}));
+}
+
+TrainingPosition get_training(const SafeTensors &file, int stage, bool guided) {
+  const std::vector<double> v = doubles(file, TRAINING, 9);
+  constexpr double LARGEST = 9007199254740992.0;  // 2^53: float64 holds all integers up to it
+  for (int k : {0, 1, 2, 3, 4, 5, 8})
+    if (!(v[k] >= 0.0 && v[k] <= LARGEST) || v[k] != std::floor(v[k]))
+      throw Error("checkpoint tensor " + std::string(TRAINING) +
+                  " holds a counter that is no whole number from 0 to 2^53");
+  TrainingPosition at;
+  at.part = static_cast<TrainingPosition::Part>(static_cast<std::int64_t>(v[0]));
+  at.stage = static_cast<std::int64_t>(v[1]);
+  at.epoch = static_cast<std::int64_t>(v[2]);
+  at.done = static_cast<std::int64_t>(v[3]);
+  at.steps = static_cast<std::int64_t>(v[4]);
+  at.skipped = static_cast<std::int64_t>(v[5]);
+  at.epoch_loss = v[6];
+  at.force_loss = v[7];
+  at.force_skipped = static_cast<std::int64_t>(v[8]);
+  const bool known = at.part == TrainingPosition::Part::SCORE ||
+                     (guided && at.part == TrainingPosition::Part::FORCE);
+  if (!known || at.stage != stage || at.skipped > at.steps)
+    throw Error("checkpoint tensor " + std::string(TRAINING) +
+                " does not belong to the rest of the file");
+  return at;
+}
+
+// Stage that is being learned, number of structures, their digest.
+at::Tensor stage_identity(int stage, const Archive &archive) {
+  Digest all;
+  for (const Record &record : archive.records())
+    all.add(record.energy).add(record.positions);
+  const std::uint64_t value = all.value();
+  std::int64_t bits;
+  std::memcpy(&bits, &value, sizeof bits);
+  return at::tensor(
+      {static_cast<std::int64_t>(stage), static_cast<std::int64_t>(archive.size()), bits},
+      at::kLong);
+}
+
 std::string describe(const System &system) {
   std::ostringstream out;
   out.precision(17);
@@ -308,7 +361,7 @@ void Search::load_network(const SafeTensors &checkpoint) {
     throw Error("a network can only be loaded before the first stage");
   check_network(checkpoint, s.settings.network);
   // A checkpoint of an unguided search starts a guided one with a fresh force head.
-  read_weights(checkpoint, s.network, checkpoint.has("force.0.mix.weight"));
+  read_weights(checkpoint, s.learner.network(), checkpoint.has("force.0.mix.weight"));
 }
 
 SafeTensors Search::save() const {
@@ -319,11 +372,13 @@ SafeTensors Search::save() const {
   file.put_metadata("network", network_json(s.settings.network));
   file.put_metadata("settings", godiff::describe(s.settings));
   file.put_metadata("system", describe(s.system));
-  for (const std::string &name : s.network.parameters().names())
-    file.put(name, s.network.parameters()[name]);
-  if (!s.settings.optim_reset) {
-    put_optimiser(file, "optimiser.score", s.trainer.score_optimiser());
-    put_optimiser(file, "optimiser.force", s.trainer.force_optimiser());
+  for (const std::string &name : s.learner.network().parameters().names())
+    file.put(name, s.learner.network().parameters()[name]);
+  if (training_under_way()) {
+    put_training(file, s.learner.trainer());
+  } else if (!s.settings.optim_reset) {
+    put_optimiser(file, "optimiser.score", s.learner.trainer().score_optimiser());
+    put_optimiser(file, "optimiser.force", s.learner.trainer().force_optimiser());
   }
   const std::int64_t n_force = s.settings.guided() ? 3 * s.system.n_atoms() : 0;
   put_archive(file, s.archive, s.system.n_mobile, n_force);
@@ -395,14 +450,24 @@ void Search::restore(const SafeTensors &file) {
   Evaluation resumed(s.system, s.settings);
   if (!relaxation.empty())
     resumed.restore(0, relaxation);
-  Trainer::Optimiser score = s.trainer.score_optimiser(), force = s.trainer.force_optimiser();
-  if (!s.settings.optim_reset) {
+  const int learned = static_cast<int>(position[2]);
+  Trainer &trainer = s.learner.trainer();
+  Trainer::Optimiser score = trainer.score_optimiser(), force = trainer.force_optimiser();
+  TrainingPosition training;
+  const bool under_way = file.has(TRAINING);
+  if (under_way) {
+    if (!s.settings.train || learned == static_cast<int>(n_stages))
+      throw Error("the checkpoint is damaged: it has a training of a stage that is not full");
+    training = get_training(file, learned, s.settings.guided());
+  }
+  if (under_way || !s.settings.optim_reset) {
     get_optimiser(file, "optimiser.score", score);
     get_optimiser(file, "optimiser.force", force);
   }
-  read_weights(file, s.network, s.settings.network.force_head);
-  s.trainer.score_optimiser() = score;
-  s.trainer.force_optimiser() = force;
+  read_weights(file, s.learner.network(), s.settings.network.force_head);
+  trainer.score_optimiser() = score;
+  trainer.force_optimiser() = force;
+  trainer.set_position(training);
 
   s.classes = ClassRegistry(representatives);
   s.archive = std::move(archive);
@@ -413,7 +478,7 @@ void Search::restore(const SafeTensors &file) {
   s.queue = std::move(candidates);
   s.reference = position[0];
   s.sampled = sampled;
-  s.learned = static_cast<int>(position[2]);
+  s.learned = learned;
   s.next = static_cast<std::size_t>(position[3]);
   s.stage_begin = static_cast<std::int64_t>(position[4]);
   if (!relaxation.empty())
@@ -486,6 +551,45 @@ void Search::load_archive(const SafeTensors &checkpoint) {
   }
   s.stage_begin = static_cast<std::int64_t>(s.archive.size());
   s.current.best = s.archive.best_energy();
+}
+
+SafeTensors Search::save_training() const {
+  const State &s = *state_;
+  if (!training_under_way())
+    throw Error("there is no training under way to be saved");
+  SafeTensors file;
+  file.put_metadata("format", TRAINING_FORMAT);
+  file.put_metadata("format_version", VERSION);
+  for (const std::string &name : s.learner.network().parameters().names())
+    file.put(name, s.learner.network().parameters()[name]);
+  put_training(file, s.learner.trainer());
+  file.adopt(IDENTITY, stage_identity(s.learned, s.archive));
+  return file;
+}
+
+bool Search::restore_training(const SafeTensors &file) {
+  State &s = *state_;
+  if (!file.has_metadata("format") || file.metadata("format") != TRAINING_FORMAT)
+    throw Error("the file does not hold the state of a training: its metadata has no format " +
+                std::string(TRAINING_FORMAT));
+  if (file.metadata("format_version") != VERSION)
+    throw Error("the state of the training has format version " + file.metadata("format_version") +
+                ", this program reads version " + VERSION);
+  const at::Tensor saved = file.get(IDENTITY);
+  if (saved.scalar_type() != at::kLong || saved.sizes() != at::IntArrayRef({3}))
+    throw Error("checkpoint tensor " + std::string(IDENTITY) + " has the wrong shape or type");
+  if (!s.learning_due() || !at::equal(saved, stage_identity(s.learned, s.archive)))
+    return false;
+  const TrainingPosition training = get_training(file, s.learned, s.settings.guided());
+  Trainer &trainer = s.learner.trainer();
+  Trainer::Optimiser score = trainer.score_optimiser(), force = trainer.force_optimiser();
+  get_optimiser(file, "optimiser.score", score);
+  get_optimiser(file, "optimiser.force", force);
+  read_weights(file, s.learner.network(), s.settings.network.force_head);
+  trainer.score_optimiser() = score;
+  trainer.force_optimiser() = force;
+  trainer.set_position(training);
+  return true;
 }
 
 }  // namespace godiff

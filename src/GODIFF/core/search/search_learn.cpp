@@ -59,22 +59,6 @@ double Search::State::temperature(int stage) const {
                               settings.adaptive_ess);
 }
 
-at::Tensor Search::State::draw(const SampleRequest &request, const Progress &progress,
-                               std::int64_t done, std::int64_t total) {
-  if (settings.sample == SampleKind::PRIOR)
-    return sampler.prior(request);
-  const ScoreFunction score = [&](const at::Tensor &x, double t) {
-    return engine.score(x, at::full({x.size(0)}, t, at::kDouble));
-  };
-  const ForceFunction forces = [&](const at::Tensor &x) {
-    return engine.forces(x, !settings.ffg_all_atoms);
-  };
-  const auto tick = [&](std::int64_t step, std::int64_t steps) {
-    return !progress || progress("sampling", done * steps + request.count * step, total * steps);
-  };
-  return sampler.reverse(request, score, forces, tick);
-}
-
 bool Search::State::sample(const Progress &progress) {
   const Stopwatch watch;
   const int stage = current.stage;
@@ -83,8 +67,8 @@ bool Search::State::sample(const Progress &progress) {
   summary.kT = current.kT;
   summary.best = archive.best_energy();
 
-  const std::int64_t calls_before = sampler.network_calls();
-  const std::int64_t non_finite_before = sampler.non_finite_scores();
+  const std::int64_t calls_before = learner.network_calls();
+  const std::int64_t non_finite_before = learner.non_finite_scores();
   std::vector<Positions> accepted;
   const std::int64_t wanted = settings.samples, per = 3 * system.n_mobile;
   for (int round = 0; static_cast<std::int64_t>(accepted.size()) < wanted; ++round) {
@@ -100,7 +84,10 @@ bool Search::State::sample(const Progress &progress) {
       request.first = summary.drawn;
       request.count = std::min(SAMPLING_BATCH, missing - begin);
       request.guide = stage == 0 ? 0.0 : settings.guide;  // the force head is untrained at first
-      const at::Tensor drawn = draw(request, progress, begin, missing);
+      const at::Tensor drawn = learner.sample(request, [&](std::int64_t step, std::int64_t steps) {
+        return !progress ||
+               progress("sampling", begin * steps + request.count * step, missing * steps);
+      });
       if (!drawn.defined())
         return false;
       summary.drawn += request.count;
@@ -117,8 +104,8 @@ bool Search::State::sample(const Progress &progress) {
   summary.seconds_sampling = watch.seconds();
   totals.drawn += summary.drawn;
   totals.rejected += summary.rejected;
-  totals.network_calls += sampler.network_calls() - calls_before;
-  totals.non_finite_scores += sampler.non_finite_scores() - non_finite_before;
+  totals.network_calls += learner.network_calls() - calls_before;
+  totals.non_finite_scores += learner.non_finite_scores() - non_finite_before;
   totals.seconds_sampling += summary.seconds_sampling;
   current = summary;
   queue = std::move(accepted);
@@ -205,28 +192,10 @@ std::vector<std::int64_t> Search::State::select(int stage, double kT, std::vecto
 bool Search::State::learn(const Progress &progress) {
   const Stopwatch watch;
   const int stage = learned;
-  StageSummary summary = finished[stage];
   std::vector<double> weights;
-  const std::vector<std::int64_t> buffer = select(stage, summary.kT, weights, summary.duplicates);
-  summary.buffer = static_cast<std::int64_t>(buffer.size());
-  summary.ess = effective_sample_size(weights);
+  std::int64_t duplicates = 0;
+  const std::vector<std::int64_t> buffer = select(stage, finished[stage].kT, weights, duplicates);
 
-  // Kept to undo an interrupted training: it starts again when the search goes on.
-  const at::Tensor weights_before = network.parameters().flat().clone();
-  const auto copy = [](const Trainer::Optimiser &o) {
-    Trainer::Optimiser c = o;
-    c.adamw.first_moment = o.adamw.first_moment.clone();
-    c.adamw.second_moment = o.adamw.second_moment.clone();
-    return c;
-  };
-  const Trainer::Optimiser score_before = copy(trainer.score_optimiser());
-  const Trainer::Optimiser force_before = copy(trainer.force_optimiser());
-  const auto undo = [&] {
-    network.parameters().copy_from(weights_before);
-    trainer.score_optimiser() = score_before;
-    trainer.force_optimiser() = force_before;
-    return false;
-  };
   const auto ticker = [&](const char *what) -> Trainer::Tick {
     if (!progress)
       return {};
@@ -234,10 +203,18 @@ bool Search::State::learn(const Progress &progress) {
       return progress(what, done, total);
     };
   };
+  // The training goes on with the next call.
+  const auto interrupted = [&] {
+    finished[stage].seconds_training += watch.seconds();
+    totals.seconds_training += watch.seconds();
+    return false;
+  };
 
-  std::int64_t skipped = 0;
+  Trainer &trainer = learner.trainer();
+  TrainingReport report;
+  TrainingPosition before_score;
   if (!buffer.empty()) {
-    if (settings.guided()) {
+    if (settings.guided() && trainer.position().part != TrainingPosition::Part::SCORE) {
       std::vector<std::int64_t> rows;  // all of D: valid and not a false minimum
       for (std::size_t i = 0; i < archive.size(); ++i)
         if (archive[i].status == Status::OK || archive[i].status == Status::HIGH)
@@ -247,28 +224,30 @@ bool Search::State::learn(const Progress &progress) {
       float *p = forces.data_ptr<float>();
       for (std::int64_t row : rows)
         p = std::copy(archive[row].forces.begin(), archive[row].forces.end(), p);
-      const TrainingReport report =
-          trainer.train_forces(positions_tensor(archive, rows, system.n_mobile), forces, stage,
-                               ticker("force training"));
-      if (report.interrupted)
-        return undo();
-      summary.force_loss = report.loss;
-      skipped += report.skipped;
+      if (learner
+              .train_forces(positions_tensor(archive, rows, system.n_mobile), forces, stage,
+                            ticker("force training"))
+              .interrupted)
+        return interrupted();
     }
-    const TrainingReport report = trainer.train_score(
-        positions_tensor(archive, buffer, system.n_mobile),
-        settings.loss_weights ? weights : std::vector<double>(weights.size(), 1.0), stage,
-        ticker("training"));
+    before_score = trainer.position();
+    report = learner.train_score(positions_tensor(archive, buffer, system.n_mobile),
+                                 settings.loss_weights ? weights
+                                                       : std::vector<double>(weights.size(), 1.0),
+                                 stage, ticker("training"));
     if (report.interrupted)
-      return undo();
-    summary.score_loss = report.loss;
-    skipped += report.skipped;
+      return interrupted();
   }
-  summary.seconds_training = watch.seconds();
-  totals.seconds_training += summary.seconds_training;
-  totals.duplicates = summary.duplicates;
-  totals.skipped_steps += skipped;
-  finished[stage] = summary;
+  StageSummary &summary = finished[stage];
+  summary.buffer = static_cast<std::int64_t>(buffer.size());
+  summary.ess = effective_sample_size(weights);
+  summary.duplicates = duplicates;
+  summary.score_loss = report.loss;
+  summary.force_loss = before_score.force_loss;
+  summary.seconds_training += watch.seconds();
+  totals.seconds_training += watch.seconds();
+  totals.duplicates = duplicates;
+  totals.skipped_steps += report.skipped + before_score.force_skipped;
   ++learned;
   return true;
 }

@@ -5,18 +5,15 @@
 #include <chrono>
 #include <vector>
 
-#include "core/diffusion/sampler.hpp"
 #include "core/geometry/fingerprint.hpp"
-#include "core/network/score_engine.hpp"
-#include "core/network/score_network.hpp"
 #include "core/search/evaluation.hpp"
+#include "core/search/learner.hpp"
 #include "core/search/search.hpp"
-#include "core/search/trainer.hpp"
 
 namespace godiff {
 
 struct Search::State {
-  State(const System &given_system, const Settings &given_settings, c10::Device device);
+  State(const System &given_system, const Settings &given_settings, c10::Device device, Comm &comm);
 
   // What never changes.
   Settings settings;
@@ -24,11 +21,7 @@ struct Search::State {
 
   LogWeight log_weight = [](const Positions &, double energy, double kT) { return -energy / kT; };
 
-  // The learner.
-  ScoreNetwork network;
-  ScoreEngine engine;
-  Sampler sampler;
-  Trainer trainer;
+  Learner learner;
 
   // The history.
   Archive archive;
@@ -48,13 +41,14 @@ struct Search::State {
   std::chrono::steady_clock::time_point asked{};  // when the open request was first given
 
   bool all_sampled() const { return current.stage >= settings.stages; }
+  bool learning_due() const {
+    return settings.train && learned < static_cast<int>(finished.size());
+  }
 
   // search_learn.cpp
   bool learn(const Progress &progress);
   bool sample(const Progress &progress);
   double temperature(int stage) const;
-  at::Tensor draw(const SampleRequest &request, const Progress &progress, std::int64_t done,
-                  std::int64_t total);
   /// Archive indices of the training buffer of a stage at kT, and the weights of their losses.
   std::vector<std::int64_t> select(int stage, double kT, std::vector<double> &weights,
                                    std::int64_t &duplicates);
