@@ -2,6 +2,7 @@
 // A folder of its own for a test that writes files, and small helpers around files.
 #pragma once
 
+#include <algorithm>
 #include <csignal>
 #include <filesystem>
 #include <fstream>
@@ -11,6 +12,7 @@
 
 #include <stdlib.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 namespace godiff_test {
 
@@ -26,11 +28,12 @@ public:
 
   std::string path() const { return path_.string(); }
   std::string file(const std::string &name) const { return (path_ / name).string(); }
-  /// Names of all files in the folder.
+  /// Names of all files in the folder, sorted.
   std::vector<std::string> list() const {
     std::vector<std::string> names;
     for (const auto &entry : std::filesystem::directory_iterator(path_))
       names.push_back(entry.path().filename().string());
+    std::sort(names.begin(), names.end());
     return names;
   }
 
@@ -58,6 +61,22 @@ public:
 private:
   rlimit saved_;
   void (*handler_)(int);
+};
+
+/// Root may write anywhere: while it lives, the process has the rights of nobody.
+class WithoutRights {
+public:
+  WithoutRights() : lowered_(geteuid() == 0 && seteuid(NOBODY) == 0) {}
+  WithoutRights(const WithoutRights &) = delete;
+  WithoutRights &operator=(const WithoutRights &) = delete;
+  ~WithoutRights() {
+    if (lowered_ && seteuid(0) != 0)
+      abort();
+  }
+
+private:
+  static constexpr uid_t NOBODY = 65534;
+  bool lowered_;
 };
 
 inline std::string content(const std::string &path) {

@@ -13,31 +13,16 @@ namespace {
 using godiff::check_writable;
 using godiff::Error;
 using godiff::read_file;
+using godiff::remove_temporaries;
 using godiff::write_atomically;
 using godiff_test::content;
 using godiff_test::FileSizeLimit;
 using godiff_test::message_of;
 using godiff_test::put_content;
 using godiff_test::TemporaryFolder;
+using godiff_test::WithoutRights;
 
 const std::string NULL_BYTES("a\0b\n\xff", 5);
-constexpr uid_t NOBODY = 65534;
-
-// Root may write anywhere: give the rights up for a while.
-class WithoutRights {
-public:
-  WithoutRights() {
-    if (geteuid() == 0 && seteuid(NOBODY) == 0)
-      lowered_ = true;
-  }
-  ~WithoutRights() {
-    if (lowered_ && seteuid(0) != 0)
-      abort();
-  }
-
-private:
-  bool lowered_ = false;
-};
 
 TEST(AtomicFile, WritesAndReplaces) {
   TemporaryFolder folder;
@@ -164,6 +149,30 @@ TEST(AtomicFile, ReadErrors) {
             "cannot read " + folder.path() + ": not a regular file");
   EXPECT_EQ(message_of<Error>([&] { read_file("/dev/zero"); }),
             "cannot read /dev/zero: not a regular file");
+  // Nobody writes into it: it must not be waited for.
+  ASSERT_EQ(mkfifo(folder.file("pipe").c_str(), 0666), 0);
+  EXPECT_EQ(message_of<Error>([&] { read_file(folder.file("pipe")); }),
+            "cannot read " + folder.file("pipe") + ": not a regular file");
+}
+
+TEST(AtomicFile, RemovesTemporariesOfKilledRunsOnly) {
+  TemporaryFolder folder;
+  const std::vector<std::string> stale{"g.ckpt.tmp.123.0", "g.best.tmp.9.14", "g.tmp.77.3"};
+  const std::vector<std::string> kept{
+      "g.ckpt",          "g.ckpt.tmp.",      "g.ckpt.tmp.1",     "g.ckpt.tmp.1.",
+      "g.ckpt.tmp.x.0",  "g.ckpt.tmp.1.0.1", "g.csv.tmp.1.0",    "gg.ckpt.tmp.1.0",
+      "g.ckpt.tmp.-1.0", "g.ckpt.tmp.1.0~",  "a.g.ckpt.tmp.1.0", "g.ckpt.tmp.1.tmp.1.0"};
+  for (const auto *names : {&stale, &kept})
+    for (const std::string &name : *names)
+      put_content(folder.file(name), "x");
+  std::filesystem::create_directory(folder.file("g.ckpt.tmp.5.5"));
+  std::filesystem::create_symlink("g.ckpt", folder.file("g.ckpt.tmp.6.6"));
+  remove_temporaries(folder.file("g"), {".ckpt", ".best"});
+  std::vector<std::string> expected = kept;
+  expected.insert(expected.end(), {"g.ckpt.tmp.5.5", "g.ckpt.tmp.6.6"});
+  std::sort(expected.begin(), expected.end());
+  EXPECT_EQ(folder.list(), expected);
+  EXPECT_NO_THROW(remove_temporaries(folder.file("none/g"), {".ckpt"}));
 }
 
 }  // namespace

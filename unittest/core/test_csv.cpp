@@ -8,6 +8,7 @@
 
 #include "core/base/error.hpp"
 #include "core/io/number_text.hpp"
+#include "small_disk.hpp"
 #include "temporary_folder.hpp"
 
 namespace {
@@ -21,6 +22,7 @@ using godiff_test::content;
 using godiff_test::FileSizeLimit;
 using godiff_test::message_of;
 using godiff_test::put_content;
+using godiff_test::SmallDisk;
 using godiff_test::TemporaryFolder;
 
 const std::string HEADER =
@@ -167,11 +169,52 @@ TEST(CsvLog, FullDiskIsAnErrorAndLeavesWholeLines) {
   EXPECT_EQ(log.offset(), static_cast<std::int64_t>(content(path).size()));
 }
 
+TEST(CsvLog, AFullDeviceLeavesWholeLines) {
+  TemporaryFolder folder;
+  SmallDisk disk(folder.file("disk"), 4096);
+  if (!disk.why_not().empty())
+    GTEST_SKIP() << disk.why_not();
+  const std::string path = folder.file("disk/g.csv"), text = "1,1,1,58023,-110.1,0.25,ok,3,512\n";
+  CsvLog log = CsvLog::create(path);
+  std::string message;
+  for (int k = 0; k < 1000 && message.empty(); ++k) {
+    log.append(line(1));
+    message = message_of<Error>([&] { log.flush(); });
+  }
+  EXPECT_EQ(message, "cannot write " + path + ": No space left on device");
+  std::string expected = HEADER;
+  while (expected.size() + text.size() <= 4096)
+    expected += text;
+  EXPECT_EQ(content(path), expected);
+}
+
 TEST(CsvLog, UnwritableFolder) {
   TemporaryFolder folder;
   const std::string path = folder.file("none/g.csv");
   EXPECT_EQ(message_of<Error>([&] { CsvLog::create(path); }),
             "cannot create " + path + ": No such file or directory");
+}
+
+TEST(AppendFile, ManyRecordsOfOneFlushAreCutBehindTheLastWholeOne) {
+  TemporaryFolder folder;
+  const std::string path = folder.file("many");
+  AppendFile file = AppendFile::create(path);
+  file.append("begin\n");
+  file.flush();
+  for (int k = 0; k < 2000; ++k)
+    file.append(std::to_string(10000 + k) + "\n");
+  {
+    FileSizeLimit limit(1000);
+    EXPECT_EQ(message_of<Error>([&] { file.flush(); }),
+              "cannot write " + path + ": File too large");
+  }
+  EXPECT_EQ(file.offset(), 996);
+  EXPECT_EQ(content(path).size(), 996u);
+  EXPECT_EQ(content(path).substr(990), "10164\n");
+  // What follows goes behind the last whole record.
+  file.append("end\n");
+  file.flush();
+  EXPECT_EQ(content(path).substr(990), "10164\nend\n");
 }
 
 TEST(AppendFile, BigRecordsAreWrittenOnTheWay) {

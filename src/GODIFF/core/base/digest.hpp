@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <string_view>
 #include <type_traits>
 #include <vector>
@@ -16,8 +17,20 @@ public:
   /// Adds the bytes as they are.
   Digest &add(std::string_view bytes) {
     for (const char c : bytes)
-      value_ = (value_ ^ static_cast<unsigned char>(c)) * 0x100000001b3ull;
+      value_ = (value_ ^ static_cast<unsigned char>(c)) * PRIME;
     return *this;
+  }
+  /// Adds the bytes eight at a time, which is several times faster and gives another value; at the
+  /// end fewer than eight are added as they are.
+  Digest &add_words(std::string_view bytes) {
+    std::uint64_t word;
+    for (; bytes.size() >= sizeof word; bytes.remove_prefix(sizeof word)) {
+      std::memcpy(&word, bytes.data(), sizeof word);
+      value_ = (value_ ^ word) * PRIME;
+      // A product passes high bits on to no others: without this two changed signs would cancel.
+      value_ ^= value_ >> 32;
+    }
+    return add(bytes);
   }
   /// Adds the bits of a number: 0.0 and -0.0 differ.
   template <class T, std::enable_if_t<std::is_arithmetic_v<T>, int> = 0> Digest &add(T number) {
@@ -33,6 +46,8 @@ public:
   std::uint64_t value() const { return value_; }
 
 private:
+  static constexpr std::uint64_t PRIME = 0x100000001b3ull;
+
   std::uint64_t value_ = 0xcbf29ce484222325ull;
 };
 

@@ -52,7 +52,7 @@ std::string header(std::uint64_t identity) {
 }
 
 std::uint64_t check(std::uint64_t identity, std::int64_t offset, std::string_view bytes) {
-  return Digest().add(identity).add(offset).add(bytes).value();
+  return Digest().add(identity).add(offset).add_words(bytes).value();
 }
 
 JournalRecord record_of(const std::string &body) {
