@@ -24,10 +24,19 @@ TEST(FaultyPlugin, RefusesAMisspeltFault) {
   options.fault = "sample:0:explode";
   const auto run = SmallSearch().run(options);
   EXPECT_EQ(run.exit_code, 2);
-  EXPECT_TRUE(run.contains("sleep=SECONDS or nan, not 'explode'")) << run.output;
+  EXPECT_TRUE(run.contains("not 'explode' in 'sample:0:explode'")) << run.output;
 }
 
 TEST(FaultyPlugin, ThePluginDoesNotReadTheEnvironment) {
   EXPECT_EQ(read_file(GODIFF_PLUGIN).find("GODIFF_FAULT"), std::string::npos);
   EXPECT_NE(read_file(GODIFF_FAULTY_PLUGIN).find("GODIFF_FAULT"), std::string::npos);
+}
+
+TEST(FaultyPlugin, FailsOnOneOfTwoRanks) {
+  RunOptions options;
+  options.nprocs = 2;
+  options.fault = "load:1:exit";
+  const auto run = SmallSearch().run(options);
+  EXPECT_FALSE(run.ok());
+  EXPECT_TRUE(run.contains("FAULT exit at load on rank 1, passage 1")) << run.output;
 }

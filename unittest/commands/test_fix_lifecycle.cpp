@@ -81,13 +81,14 @@ TEST(NextSearch, ReplacesTheOneOfTheSameName) {
 
 TEST(NextSearch, MayHaveAnotherGroup) {
   // LAMMPS warns of the group; an atom of the first search belongs to the template now.
-  SmallSearch search;
-  std::string fix = search.fix();
-  fix.replace(fix.find("mobile"), 6, "one");
+  const std::string fix =
+      "fix s one godiff 2 3 1 20000 300 elements Pt confine zone 2.9 5.9 train 2 2 "
+      "network 4.0 16 1 8 sample em 5 0.01\n";
   const RunResult next = run("run 4\ngroup one id 19\n" + fix + "run 6\n");
-  EXPECT_TRUE(next.ok()) << next.output;
+  ASSERT_TRUE(next.ok()) << next.output;
   ASSERT_EQ(next.warnings().size(), 1u) << next.output;
   EXPECT_NE(next.warnings()[0].find("new group != old group"), std::string::npos);
+  EXPECT_TRUE(next.contains("1 mobile (1 Pt), 19 template")) << next.output;
 }
 
 TEST(NextSearch, AfterClearOnTwoRanks) {

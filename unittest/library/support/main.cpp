@@ -7,6 +7,15 @@
 
 #include <mpi.h>
 
+#ifdef __SANITIZE_ADDRESS__
+// LAMMPS itself loses the command in which an error was thrown, and no suppression could tell its leaks
+// from those of a plugin that it calls. So leaks are only reported, and the test property
+// FAIL_REGULAR_EXPRESSION looks for ours.
+extern "C" __attribute__((visibility("default"))) const char *__lsan_default_options() {
+  return "exitcode=0";
+}
+#endif
+
 namespace {
 
 // Not started to list the tests.

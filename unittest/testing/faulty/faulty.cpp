@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // Linked into the plugin variant for tests only: sets the fault hooks from the environment variable
-// GODIFF_FAULT when the plugin is loaded.
+// GODIFF_FAULT when the plugin is loaded, and has a fault point of its own, "load", at which an exception
+// would end the process.
 #include "testing/faults.hpp"
 
 #include <mpi.h>
@@ -25,6 +26,7 @@ struct AtLoad {
       std::fprintf(stderr, "GODIFF_FAULT: %s\n", e.what());
       std::_Exit(2);
     }
+    godiff::fault_point("load");
   }
 };
 
