@@ -43,6 +43,13 @@ godiff_shell_quote(GODIFF_SH_LIBRARIES "${_libraries}")
 godiff_shell_quote(GODIFF_SH_PLUGINS "${CMAKE_BINARY_DIR}/plugin")
 godiff_shell_quote(GODIFF_SH_POTENTIALS "${GODIFF_LAMMPS_POTENTIALS}")
 godiff_shell_quote(GODIFF_SH_MPIRUN "${GODIFF_MPIRUN}")
+# The sanitizer must be there before LAMMPS, which is not built with it, loads the plugin.
+set(_preload "")
+if(GODIFF_SANITIZERS STREQUAL "address")
+  execute_process(COMMAND ${CMAKE_CXX_COMPILER} -print-file-name=libasan.so OUTPUT_VARIABLE _preload
+                  OUTPUT_STRIP_TRAILING_WHITESPACE)
+endif()
+godiff_shell_quote(GODIFF_SH_PRELOAD "${_preload}")
 
 foreach(_name lmp mpirun)
   configure_file("${CMAKE_CURRENT_LIST_DIR}/${_name}.sh.in" "${GODIFF_LAUNCHER_DIR}/${_name}" @ONLY

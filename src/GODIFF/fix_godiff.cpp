@@ -53,6 +53,7 @@ FixGODiff::FixGODiff(LAMMPS *lmp, int narg, char **arg) :
     Fix(lmp, narg, arg),
     impl(new Impl),
     destination(nullptr) {
+  std::unique_ptr<Impl> owner(impl);  // an error below leaves without the destructor
   if (lmp->citeme)
     lmp->citeme->add(cite_godiff);
 
@@ -91,6 +92,7 @@ FixGODiff::FixGODiff(LAMMPS *lmp, int narg, char **arg) :
 
   FixGODiff::grow_arrays(atom->nmax);
   atom->add_callback(Atom::GROW);
+  owner.release();
 }
 
 FixGODiff::~FixGODiff() {

@@ -55,7 +55,8 @@ std::vector<std::string> command_line(const RunOptions &options) {
   std::vector<std::string> command;
   if (options.nprocs > 1 || options.mpirun)
     command = {GODIFF_LAUNCHER_MPIRUN, "-np", std::to_string(options.nprocs)};
-  command.insert(command.end(), {GODIFF_LMP, "-in", "in.test"});
+  command.insert(command.end(),
+                 {options.fault.empty() ? GODIFF_LMP : GODIFF_FAULTY_LMP, "-in", "in.test"});
   command.insert(command.end(), options.args.begin(), options.args.end());
   return command;
 }
@@ -77,10 +78,13 @@ std::vector<std::string> command_line(const RunOptions &options) {
   dup2(out, STDOUT_FILENO);
   dup2(out, STDERR_FILENO);
   // Variables of the caller that would change what is tested.
-  for (const char *name : {"LAMMPS_PLUGIN_PATH", "LAMMPS_POTENTIALS", "LD_LIBRARY_PATH"})
+  for (const char *name :
+       {"LAMMPS_PLUGIN_PATH", "LAMMPS_POTENTIALS", "LD_LIBRARY_PATH", "GODIFF_FAULT"})
     unsetenv(name);
   setenv("OMP_NUM_THREADS", std::to_string(options.threads).c_str(), 1);
   setenv("OMP_WAIT_POLICY", "passive", 1);
+  if (!options.fault.empty())
+    setenv("GODIFF_FAULT", options.fault.c_str(), 1);
   for (const auto &[name, value] : options.env)
     setenv(name.c_str(), value.c_str(), 1);
   std::vector<char *> argv;

@@ -20,6 +20,8 @@ struct RunOptions {
   std::filesystem::path folder;              ///< working folder; empty = a fresh one for this run
   double timeout = 120.0;                    ///< seconds until the run is killed
   std::map<std::string, std::string> env;    ///< further environment variables
+  /// PHASE:RANK:KIND[:N], see testing/faults.hpp: runs the plugin variant that fails there.
+  std::string fault;
   /// Asked about every 10 ms; the run is killed (SIGKILL) as soon as it returns true.
   std::function<bool(const std::filesystem::path &folder)> kill_when;
 };

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// LAMMPS with the plugin inside of the test process, through the C interface of its library.
+#pragma once
+
+#include <filesystem>
+#include <string>
+
+namespace godiff::testing {
+
+/// One LAMMPS. All of them in a test share the process, its MPI and the working folder.
+class Instance {
+public:
+  /// Starts it with its screen output and its log in NAME.screen and NAME.log.
+  explicit Instance(const std::string &name);
+  ~Instance();
+  Instance(const Instance &) = delete;
+  Instance &operator=(const Instance &) = delete;
+
+  /// Runs commands, one a line; fails the test if LAMMPS reports an error.
+  void run(const std::string &commands);
+  /// Runs commands that end in an error and returns it; empty, and the test fails, if there is none.
+  std::string error_of(const std::string &commands);
+  /// Value of a fix: its scalar.
+  double fix_scalar(const char *id) const;
+  /// What LAMMPS has printed so far.
+  std::string screen() const;
+
+private:
+  std::string attempt(const std::string &commands);
+
+  void *handle_ = nullptr;
+  std::filesystem::path screen_;
+};
+
+/// Makes a fresh folder the working folder until the end of its life, and puts `data` into data.slab.
+class WorkingFolder {
+public:
+  explicit WorkingFolder(const std::string &data);
+  ~WorkingFolder();
+  WorkingFolder(const WorkingFolder &) = delete;
+  WorkingFolder &operator=(const WorkingFolder &) = delete;
+
+private:
+  std::filesystem::path before_;
+};
+
+/// Resident memory of this process in kB.
+long resident_memory();
+
+}  // namespace godiff::testing
