@@ -76,7 +76,6 @@ private:
   void start_helpers();
   void start_journals();
 
-
   // fix_godiff_migrate.cpp
   void place_atoms();
   void migrate();

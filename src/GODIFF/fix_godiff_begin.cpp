@@ -56,14 +56,13 @@ void FixGODiff::compare_worlds() {
   const godiff::System &system = impl->system;
   std::string failure;
   if (impl->root) {
-    const std::uint64_t mine =
-        godiff::Digest()
-            .add(godiff::describe(impl->settings))
-            .add(system.ids)
-            .add(system.types)
-            .add(system.atomic_numbers)
-            .add(system.n_mobile)
-            .value();
+    const std::uint64_t mine = godiff::Digest()
+                                   .add(godiff::describe(impl->settings))
+                                   .add(system.ids)
+                                   .add(system.types)
+                                   .add(system.atomic_numbers)
+                                   .add(system.n_mobile)
+                                   .value();
     std::vector<double> numbers(impl->box, impl->box + 9);
     numbers.insert(numbers.end(), {system.z_lo, system.z_hi});
     numbers.insert(numbers.end(), system.template_positions.begin(),
@@ -142,9 +141,6 @@ void FixGODiff::start_journals() {
       impl->replay = godiff::Replay(records);
     });
   }
-  agree(failure);
-  if (impl->leader && !resumed)
-    careful([&] { impl->files->remove_journals(); });
   agree(failure);  // nobody writes before all have read
   if (impl->root)
     careful([&] {
@@ -309,7 +305,6 @@ void FixGODiff::start_search() {
     if (!old.empty())
       announce(fmt::format("Fix godiff replaces the files of an earlier search: {}\n",
                            utils::join_words(old, " ")));
-    impl->files->remove_training();
     // From the first energy on there is something to resume.
     impl->files->write_checkpoint(*impl->search);
   }

@@ -58,17 +58,17 @@ struct FixGODiff::Impl {
 
   std::optional<GODiff::TerminationWatch> termination;  // during a run
   bool terminated = false;                              // by a signal: everything is saved
-  bool running = false;      // between setup and post_run of a run, not of a minimization
-  bool referenced = false;   // the energy of the input structure is known
-  bool active = false;       // the atoms hold a structure that waits for its energy
-  bool finished = false;     // the budget is spent
-  bool stopped = false;      // this fix ends the present run early ...
-  bool out_of_time = false;  // ... because of the wall time limit
-  bool warned = false;       // about a run beyond the end
-  bool worked = false;       // this run has learned or sampled
+  bool running = false;        // between setup and post_run of a run, not of a minimization
+  bool referenced = false;     // the energy of the input structure is known
+  bool active = false;         // the atoms hold a structure that waits for its energy
+  bool finished = false;       // the budget is spent
+  bool stopped = false;        // this fix ends the present run early ...
+  bool out_of_time = false;    // ... because of the wall time limit
+  bool warned = false;         // about a run beyond the end
+  bool worked = false;         // this run has learned or sampled
   bool anything_open = false;  // some world has begun a candidate
-  int threads = 1;           // for LibTorch on this rank
-  bool lost = false;         // this world has lost atoms: it evaluates nothing any more
+  int threads = 1;             // for LibTorch on this rank
+  bool lost = false;           // this world has lost atoms: it evaluates nothing any more
 
   double best = 0.0;
   double vector[VECTOR] = {};
@@ -92,18 +92,19 @@ struct FixGODiff::Impl {
   // The leader only.
   std::unique_ptr<godiff::Search> search;
   std::unique_ptr<godiff::RunFiles> files;
-  std::string saved;                                // from a restart file, until the first run
-  bool resumed = false;                             // the files of an earlier run go on
-  std::optional<godiff::SafeTensors> training;      // of an interrupted run
-  std::map<std::int64_t, godiff::Evaluated> ahead;  // results of the stage that wait for earlier ones
-  std::size_t records_before = 0;                   // this run
-  double energy = 0.0;  // of the structure in the atoms, units of the run
-  std::set<std::int64_t> open_elsewhere;            // candidates that some world has begun
-  bool saved_now = false;                           // the present meeting has written PREFIX.ckpt
-  double dealt_at = 0.0;                            // when the worlds began with the stage
-  double training_saved = 0.0;                      // when PREFIX.training was written
-  int printed = 0;                 // stages whose line has been printed
-  int saved_stages = -1;           // complete stages that PREFIX.ckpt has been updated for
+  std::string saved;                            // from a restart file, until the first run
+  bool resumed = false;                         // the files of an earlier run go on
+  std::optional<godiff::SafeTensors> training;  // of an interrupted run
+  std::map<std::int64_t, godiff::Evaluated>
+      ahead;                              // results of the stage that wait for earlier ones
+  std::size_t records_before = 0;         // this run
+  double energy = 0.0;                    // of the structure in the atoms, units of the run
+  std::set<std::int64_t> open_elsewhere;  // candidates that some world has begun
+  bool saved_now = false;                 // the present meeting has written PREFIX.ckpt
+  double dealt_at = 0.0;                  // when the worlds began with the stage
+  double training_saved = 0.0;            // when PREFIX.training was written
+  int printed = 0;                        // stages whose line has been printed
+  int saved_stages = -1;                  // complete stages that PREFIX.ckpt has been updated for
   bool summarised = false;
   double run_start = 0.0;
   double last_tick = 0.0;

@@ -28,13 +28,13 @@ enum Flag { LEAVING, TERMINATED, OPEN, LOST, FLAGS };
 
 // What the leader has decided.
 struct Plan {
-  std::int64_t stop = 0;          // this run ends
-  std::int64_t out_of_time = 0;   // for the wall time limit
-  std::int64_t terminated = 0;    // for a signal
-  std::int64_t saved = 0;         // a checkpoint holds all results: journals begin anew
-  std::int64_t stage = 0;         // whose candidates follow
-  std::int64_t candidates = 0;    // how many it has
-  std::int64_t dealt = 0;         // of these, left to be evaluated
+  std::int64_t stop = 0;         // this run ends
+  std::int64_t out_of_time = 0;  // for the wall time limit
+  std::int64_t terminated = 0;   // for a signal
+  std::int64_t saved = 0;        // a checkpoint holds all results: journals begin anew
+  std::int64_t stage = 0;        // whose candidates follow
+  std::int64_t candidates = 0;   // how many it has
+  std::int64_t dealt = 0;        // of these, left to be evaluated
 };
 
 // Results as bytes: what ranks of one program send each other.
@@ -306,8 +306,8 @@ void FixGODiff::share_candidates(std::int64_t stage, std::int64_t count, std::in
     impl->dealt_at = platform::walltime();
   }
   impl->dealt.resize(static_cast<std::size_t>(dealt));
-  impl->roots->broadcast(impl->dealt.data(), dealt * static_cast<std::int64_t>(sizeof(std::int64_t)),
-                         0);
+  impl->roots->broadcast(impl->dealt.data(),
+                         dealt * static_cast<std::int64_t>(sizeof(std::int64_t)), 0);
   impl->roots->broadcast(flat.data(), static_cast<std::int64_t>(flat.size() * sizeof(double)), 0);
   impl->candidates.clear();
   for (auto x = flat.begin(); x != flat.end(); x += static_cast<std::ptrdiff_t>(width))
@@ -327,10 +327,9 @@ bool FixGODiff::work(const char *when) {
   const GODiff::ThreadScope threads(impl->threads);
   if (impl->training && search.restore_training(*impl->training))
     impl->training.reset();
-  const bool done =
-      search.prepare([this](const char *what, std::int64_t part, std::int64_t whole) {
-        return progress(what, part, whole);
-      });
+  const bool done = search.prepare([this](const char *what, std::int64_t part, std::int64_t whole) {
+    return progress(what, part, whole);
+  });
   if (impl->tick_shown) {
     utils::print(terminal(), "\r{:70}\r", "");
     impl->tick_shown = false;
@@ -378,5 +377,5 @@ bool FixGODiff::progress(const char *what, bigint part, bigint whole) {
     impl->training_saved = platform::walltime();
   }
   return !GODiff::TerminationWatch::asked() &&
-      !(timer->has_timeout() && timer->get_timeout_remain() <= 0.0);
+         !(timer->has_timeout() && timer->get_timeout_remain() <= 0.0);
 }

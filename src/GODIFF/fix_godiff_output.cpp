@@ -239,8 +239,8 @@ void FixGODiff::print_plan() {
                   impl->threads == 1 ? "" : "s", s.double_precision ? "double" : "single");
   const int ranks = impl->alone ? 1 : impl->everyone->size();
   if (impl->shared)
-    text += fmt::format("  worlds      {} evaluate, {} ranks sample and train\n",
-                        universe->nworlds, ranks);
+    text += fmt::format("  worlds      {} evaluate, {} ranks sample and train\n", universe->nworlds,
+                        ranks);
   else if (ranks > 1)
     text += fmt::format("  ranks       {} sample and train\n", ranks);
   text += fmt::format("  files       {}\n", utils::join_words(impl->files->names(), " "));

@@ -50,7 +50,8 @@ public:
   bool report(double energy, const double *forces);
   /// True when report() can do with this number of force components.
   bool fits(std::size_t forces) const {
-    return forces == (need_ == ForceNeed::NONE ? 0 : 3 * static_cast<std::size_t>(system_.n_atoms()));
+    return forces ==
+           (need_ == ForceNeed::NONE ? 0 : 3 * static_cast<std::size_t>(system_.n_atoms()));
   }
   /// Ends the candidate as failed: its energy could not be computed.
   void fail();

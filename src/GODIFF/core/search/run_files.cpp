@@ -98,6 +98,10 @@ RunFiles RunFiles::create(const RunFileOptions &options, const System &system) {
   OwnedFile csv = own(options.prefix + CSV);
   OwnedFile xyz = options.dump_all ? own(options.prefix + XYZ) : OwnedFile();
   clean_up(options, csv);
+  // What could be taken for the state of the new files.
+  remove_file(options.prefix + CHECKPOINT);
+  files.remove_training();
+  files.remove_journals();
   files.csv_ = CsvLog::create(std::move(csv));
   if (options.dump_all)
     files.xyz_ = ExtxyzWriter::create(std::move(xyz), system);

@@ -38,7 +38,7 @@ struct RunFileOptions {
 /// Every failure to write throws godiff::Error with the path and the system's reason.
 class RunFiles {
 public:
-  /// Opens new files, replacing those of the same name; journals and PREFIX.training stay. Throws
+  /// Opens new files, replacing those of the same name and removing the rest. Throws
   /// before any of them is touched when the folder is not writable, another run writes the files, or
   /// something with the name of one of them is not a regular file.
   static RunFiles create(const RunFileOptions &options, const System &system);

@@ -273,7 +273,7 @@ void compare(const std::string &saved, const std::string &now, const std::string
 }
 
 constexpr const char *TEMPLATE = "search.template_positions";
-constexpr int LOADED = -1;       // stage of records that another search has evaluated
+constexpr int LOADED = -1;      // stage of records that another search has evaluated
 constexpr double MOVED = 1e-6;  // Angstrom; what writing and reading a data file may do
 
 void put_archive(SafeTensors &file, const Archive &archive, std::int64_t n_mobile,
