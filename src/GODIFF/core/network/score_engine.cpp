@@ -129,6 +129,10 @@ struct ScoreEngine::Impl {
 
   void run(const std::vector<Chunk> &chunks, const std::function<void(std::size_t, Lane &)> &work);
   void refresh();
+  std::int64_t gradient_bytes() const {
+    return (network.parameters().size() + shared->gradient_size()) *
+           static_cast<std::int64_t>(options.dtype().itemsize());
+  }
   std::int64_t chunk_size(std::int64_t count, bool gradient) const;
   at::Tensor forward(const Task &task, const Chunk &chunk, Lane &lane, BackbonePass &pass,
                      HeadTape &tape) const;
@@ -200,9 +204,7 @@ std::int64_t ScoreEngine::Impl::chunk_size(std::int64_t count, bool gradient) co
   std::int64_t size =
       std::max((FEWEST_ROWS + N - 1) / N, std::min(MOST_ROWS / N + 1, count / wanted));
   if (gradient) {
-    const std::int64_t bytes =
-        (network.parameters().size() + shared->gradient_size()) * options.dtype().itemsize();
-    const std::int64_t most = std::max<std::int64_t>(1, MAX_GRADIENT_BYTES / bytes);
+    const std::int64_t most = std::max<std::int64_t>(1, MAX_GRADIENT_BYTES / gradient_bytes());
     size = std::max(size, (count + most - 1) / most);
   }
   return size;
@@ -449,6 +451,10 @@ at::Tensor ScoreEngine::force_gradient(const at::Tensor &positions, const LeastS
                                        Comm &comm) {
   const bool mobile_only = impl_->has_mobile_rows(loss);
   return impl_->loss([&] { return impl_->force_task(positions, mobile_only, true); }, loss, comm);
+}
+
+std::int64_t ScoreEngine::gradient_bytes() const {
+  return impl_->gradient_bytes();
 }
 
 std::int64_t ScoreEngine::template_edges() const {

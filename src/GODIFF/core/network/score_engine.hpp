@@ -49,6 +49,10 @@ public:
   /// The most ranks that have work with the evaluation or the gradient of a batch.
   std::int64_t most_ranks(std::int64_t whole, bool gradient) const;
 
+  /// Bytes of the gradient of a chunk: of the weights, and of what the structures share. The ranks send
+  /// each other these in each gradient.
+  std::int64_t gradient_bytes() const;
+
   /// The loss of the score, a float64 scalar on the device of the network. All ranks of `comm` pass the
   /// whole batch, each does its chunks, all get the result. The first that they do together is
   /// on_each(); what fails on one rank before the sums is thrown as godiff::Error on all.
