@@ -23,6 +23,7 @@
 #include "update.h"
 
 #include "core/base/error.hpp"
+#include "core/base/fault.hpp"
 #include "core/io/safetensors.hpp"
 
 using namespace LAMMPS_NS;
@@ -169,16 +170,17 @@ void FixGODiff::initial_integrate(int /*vflag*/) {
   if (!impl->referenced)
     set_reference();
   while (true) {
-    int mine[2] = {0, GODiff::TerminationWatch::asked()}, all[2];
-    if (impl->root && !impl->lost && impl->trouble.empty())
+    int mine[3] = {0, GODiff::TerminationWatch::asked(), 0}, all[3];
+    if (impl->root && !impl->lost)
       in_trouble_if([&] { mine[0] = next_structure(); });
-    MPI_Allreduce(mine, all, 2, MPI_INT, MPI_MAX, world);
+    mine[2] = !impl->trouble.empty();
+    MPI_Allreduce(mine, all, 3, MPI_INT, MPI_MAX, world);
     if (all[1]) {
       impl->terminated = true;
       stop_run();  // this step changes nothing
       return;
     }
-    if (all[0])
+    if (all[0] && !all[2])
       break;
     meet(false);
     if (impl->stopped)
@@ -294,8 +296,9 @@ void FixGODiff::end_of_step() {
   impl->pe->addstep(update->ntimestep + 1);
   if (!impl->active)
     return;
-  const double energy = impl->pe->compute_scalar();
+  const double energy = godiff::fault_value("evaluate", impl->pe->compute_scalar());
   impl->active = false;
+  in_trouble_if([] { godiff::fault_point("evaluate"); });
   check_lost();
   if (impl->shared) {
     impl->vector[8] = energy;
@@ -306,11 +309,13 @@ void FixGODiff::end_of_step() {
       meet(false);
     return;
   }
-  GODiff::on_root(lmp, [&] {
-    impl->energy = energy;
-    take_energy(energy);
-    update_outputs();
-  });
+  if (impl->root)
+    in_trouble_if([&] {
+      impl->energy = energy;
+      take_energy(energy);
+      update_outputs();
+    });
+  agree(impl->trouble);
   if (impl->lost)
     error->all(FLERR, "Fix godiff: atoms have been lost while a candidate was evaluated, which is "
                       "recorded as failed: check the pair style and the other fixes");
@@ -333,9 +338,8 @@ void FixGODiff::check_lost() {
   // LAMMPS would end all worlds for it.
   input->one("thermo_modify lost ignore");
   if (impl->root)
-    announce(fmt::format("WARNING: Fix godiff: world {} has lost {} atoms and evaluates no further "
-                         "candidates\n",
-                         universe->iworld + 1, impl->system.n_atoms() - all));
+    error->warning(FLERR, "Fix godiff: {} atoms have been lost: this world evaluates no more",
+                   impl->system.n_atoms() - all);
 }
 
 /* ----------------------------------------------------------------------
@@ -357,6 +361,7 @@ void FixGODiff::take_energy(double energy) {
     record.energy = eV;
     if (need != godiff::ForceNeed::NONE)
       record.forces = impl->raw_forces;
+    godiff::fault_point("journal");
     impl->journal->append(record);
   };
   if (impl->shared) {
@@ -486,6 +491,7 @@ void FixGODiff::write_restart(FILE *fp) {
     std::vector<std::string_view> pieces{impl->saved};
     std::string header;
     godiff::SafeTensors state;
+    godiff::fault_point("restart");
     if (impl->search) {
       note_time();
       impl->files->sync();

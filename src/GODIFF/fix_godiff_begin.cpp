@@ -14,6 +14,7 @@
 
 #include "core/base/digest.hpp"
 #include "core/base/error.hpp"
+#include "core/base/fault.hpp"
 #include "core/io/safetensors.hpp"
 #include "core/network/device.hpp"
 
@@ -99,13 +100,13 @@ void FixGODiff::start_helpers() {
   impl->everyone->broadcast(&alone, sizeof(alone), 0);
   impl->alone = alone != 0;
   std::string failure;
-  if (!impl->leader && !impl->alone) {
-    try {
+  try {
+    godiff::fault_point("setup");
+    if (!impl->leader && !impl->alone)
       impl->helper = std::make_unique<godiff::Learner>(impl->system, impl->settings,
                                                        c10::Device(c10::kCPU), *impl->everyone);
-    } catch (...) {
-      failure = GODiff::caught_message();
-    }
+  } catch (...) {
+    failure = GODiff::caught_message();
   }
   agree(failure);
 }

@@ -99,6 +99,7 @@ struct FixGODiff::Impl {
       ahead;                              // results of the stage that wait for earlier ones
   std::size_t records_before = 0;         // this run
   double energy = 0.0;                    // of the structure in the atoms, units of the run
+  int lost_worlds = 0;                    // that evaluate nothing any more
   std::set<std::int64_t> open_elsewhere;  // candidates that some world has begun
   bool saved_now = false;                 // the present meeting has written PREFIX.ckpt
   double dealt_at = 0.0;                  // when the worlds began with the stage

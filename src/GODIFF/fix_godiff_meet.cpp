@@ -15,6 +15,7 @@
 #include "universe.h"
 
 #include "core/base/error.hpp"
+#include "core/base/fault.hpp"
 #include "core/io/safetensors.hpp"
 
 using namespace LAMMPS_NS;
@@ -99,10 +100,12 @@ void FixGODiff::agree(const std::string &failure) {
 }
 
 /* ----------------------------------------------------------------------
-   roots: what goes wrong ends the search at the next meeting
+   what goes wrong on this rank ends the search at the next meeting
 ------------------------------------------------------------------------- */
 
 void FixGODiff::in_trouble_if(const std::function<void()> &work) {
+  if (!impl->trouble.empty())
+    return;
   try {
     work();
   } catch (...) {
@@ -116,6 +119,7 @@ void FixGODiff::in_trouble_if(const std::function<void()> &work) {
 
 bool FixGODiff::meet(bool leaving) {
   GODiff::patient_barrier(impl->everyone->get());
+  in_trouble_if([] { godiff::fault_point("meet"); });
   agree(impl->trouble);
   const int mine[FLAGS] = {impl->root && leaving, impl->terminated, impl->root && !impl->idle(),
                            impl->root && impl->lost};
@@ -131,6 +135,12 @@ bool FixGODiff::meet(bool leaving) {
       const int worlds = impl->shared ? universe->nworlds : 1;
       if (all[LOST] == worlds)
         throw godiff::Error("all worlds have lost atoms: check the pair style and the other fixes");
+      if (all[LOST] > impl->lost_worlds)
+        announce(
+            fmt::format("WARNING: Fix godiff: {} of {} worlds have lost atoms while a candidate "
+                        "was evaluated, which is recorded as failed; they evaluate no more\n",
+                        all[LOST], worlds));
+      impl->lost_worlds = all[LOST];
       take_results();
       impl->saved_now = false;
       plan.terminated = all[TERMINATED] > 0;
@@ -253,6 +263,7 @@ void FixGODiff::record_new(const std::function<void()> &report) {
   godiff::Search &search = *impl->search;
   const std::size_t candidates = search.archive().size();
   const std::size_t stages = search.stages().size();
+  godiff::fault_point("record");
   try {
     report();
   } catch (...) {
@@ -337,6 +348,7 @@ bool FixGODiff::work(const char *when) {
   print_stages();
   if (impl->complete_stages() != impl->saved_stages) {
     note_time();
+    godiff::fault_point("checkpoint");
     impl->saved_now = impl->files->update_checkpoint(search);
     impl->saved_stages = impl->complete_stages();
     if (impl->saved_now)

@@ -117,7 +117,7 @@ TEST(Ranks, WithoutSpatialSorting) {
   expect_same_energies(serial, search.run(ranks(2)));
 }
 
-TEST(Ranks, TrainingOnRankZeroGivesTheSameSearch) {
+TEST(Ranks, TrainingTogetherGivesTheSameSearch) {
   // The network sees energies that agree to rounding: so do the candidates it draws, at first.
   SmallSearch search;
   search.thermo = "step atoms pe f_s f_s[13]";
@@ -227,11 +227,12 @@ TEST(Worlds, SearchIndependentlyWithFilesOfTheirOwn) {
 
 TEST(Worlds, OfTwoRanksEach) {
   SmallSearch search = jumps();
+  search.words += " replica independent";
   RunOptions options = ranks(4);
   options.args = {"-partition", "2x2"};
   const RunResult run = search.run(options);
   ASSERT_TRUE(run.ok()) << run.output;
-  const RunResult serial = search.run();
+  const RunResult serial = jumps().run();
   const auto a = parse_csv(read_file(run.folder / "godiff.s.0.csv")).numbers("energy");
   const auto b = energies(serial);
   ASSERT_EQ(a.size(), b.size());

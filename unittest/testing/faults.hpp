@@ -28,7 +28,7 @@ public:
   ///   sleep=SECONDS  waits at a fault point
   ///   nan            a fault value becomes NaN
   ///   leak, overflow memory is lost, or written behind its end, for tests of the sanitizers
-  /// N: on the Nth passage of that rank (default 1), and only then. Fault points and fault values of
+  /// N: on the Nth passage of that rank (default 1), and only then; 0: on every passage. Fault points and fault values of
   /// the same phase are counted apart. Throws std::invalid_argument for any other text.
   static void set(const std::string &text, int (*rank)()) {
     Fault fault;
@@ -49,8 +49,6 @@ public:
     }
     if (words.size() == 4)
       fault.passage_ = static_cast<long>(number(words[3], text));
-    if (fault.passage_ < 1)
-      throw std::invalid_argument("passages count from 1 in '" + text + "'");
     fault.rank_now_ = rank;
     current() = fault;
     passages() = 0;
@@ -95,7 +93,9 @@ private:
   // Whether this passage is the one; says so, for the test to see that the fault was met.
   static bool due(const char *phase) {
     const Fault &fault = current();
-    if (fault.phase_ != phase || fault.rank_ != fault.rank_now_() || ++passages() != fault.passage_)
+    if (fault.phase_ != phase || fault.rank_ != fault.rank_now_())
+      return false;
+    if (++passages() != fault.passage_ && fault.passage_ > 0)
       return false;
     std::fprintf(stderr, "FAULT %s at %s on rank %d, passage %ld\n", fault.kind_.c_str(), phase,
                  fault.rank_, fault.passage_);
