@@ -26,8 +26,8 @@ namespace {
 // Rows of a chunk's tables: enough for efficient matrix products, few enough for a core's cache.
 constexpr std::int64_t FEWEST_ROWS = 80, MOST_ROWS = 1280;
 // A batch is cut into at least this many chunks, as long as they do not get too small, so that as many
-// threads have work. Each chunk of a training step costs a buffer of gradients.
-constexpr std::int64_t CHUNKS = 8, TRAINING_CHUNKS = 4;
+// threads and ranks have work. Each chunk of a training step costs a buffer of gradients.
+constexpr std::int64_t CHUNKS = 16, TRAINING_CHUNKS = 4;
 // Each part of a training batch has gradients of its own, to be summed in a fixed order.
 constexpr std::int64_t MAX_GRADIENT_BYTES = 256 << 20;
 // Elements of the largest tensor of a pass on a device other than the CPU.
