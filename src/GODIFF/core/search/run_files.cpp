@@ -7,6 +7,7 @@
 #include "core/io/atomic_file.hpp"
 #include "core/io/best_dump.hpp"
 #include "core/io/safetensors.hpp"
+#include "core/search/saved_numbers.hpp"
 
 namespace godiff {
 
@@ -143,7 +144,9 @@ std::vector<double> template_positions(const SafeTensors &state) {
   if (t.scalar_type() != at::kDouble)
     throw Error("the saved run is damaged: its template is not of type float64");
   const double *x = t.const_data_ptr<double>();
-  return {x, x + t.numel()};
+  std::vector<double> positions(x, x + t.numel());
+  check_places(positions, "the template");
+  return positions;
 }
 
 }  // namespace godiff

@@ -2,13 +2,17 @@
 // Saving and restoring a search. The tensors are those of SafeTensors; numbers that are not tensors
 // travel as float64 or int64 vectors, so that a restored search is the same bit for bit.
 #include <algorithm>
+#include <cmath>
 #include <sstream>
+#include <utility>
 
 #include <ATen/Functions.h>
 #include <nlohmann/json.hpp>
 
 #include "core/base/error.hpp"
+#include "core/base/printable.hpp"
 #include "core/io/safetensors.hpp"
+#include "core/search/saved_numbers.hpp"
 #include "core/search/search_state.hpp"
 
 namespace godiff {
@@ -18,6 +22,8 @@ namespace {
 constexpr const char *FORMAT = "godiff-checkpoint";
 constexpr const char *VERSION = "1";
 constexpr int SUMMARY_COLUMNS = 18;
+constexpr std::size_t MAX_NETWORK_TEXT = 1000;  // a JSON tree takes a hundred times its text
+constexpr std::size_t READABLE = 60;            // characters of a foreign text in a message
 
 at::Tensor doubles(const std::vector<double> &values) {
   return at::tensor(values, at::kDouble);
@@ -73,21 +79,25 @@ std::vector<double> pack(const StageSummary &s) {
           s.seconds_evaluating};
 }
 
+// Throws godiff::Error unless all counts are counts.
 StageSummary unpack(const double *v) {
+  constexpr double MAX_STAGES = 1e9;  // fits into an int
+  const std::string COUNT = "a count of a stage";
   StageSummary s;
-  s.stage = static_cast<int>(v[0]);
+  s.stage = static_cast<int>(whole_number(v[0], "the number of a stage", MAX_STAGES));
+  check_temperature(v[1]);
   s.kT = v[1];
-  s.evaluations = static_cast<std::int64_t>(v[2]);
-  s.drawn = static_cast<std::int64_t>(v[3]);
-  s.rejected = static_cast<std::int64_t>(v[4]);
-  s.outside = static_cast<std::int64_t>(v[5]);
-  s.duplicates = static_cast<std::int64_t>(v[6]);
-  s.failed = static_cast<std::int64_t>(v[7]);
+  s.evaluations = whole_number(v[2], COUNT);
+  s.drawn = whole_number(v[3], COUNT);
+  s.rejected = whole_number(v[4], COUNT);
+  s.outside = whole_number(v[5], COUNT);
+  s.duplicates = whole_number(v[6], COUNT);
+  s.failed = whole_number(v[7], COUNT);
   s.lowest = v[8];
   s.mean = v[9];
   s.best = v[10];
   s.ess = v[11];
-  s.buffer = static_cast<std::int64_t>(v[12]);
+  s.buffer = whole_number(v[12], COUNT);
   s.score_loss = v[13];
   s.force_loss = v[14];
   s.seconds_sampling = v[15];
@@ -111,9 +121,14 @@ void check_network(const SafeTensors &file, const NetworkSettings &wanted) {
     throw Error("the file is not a GODIFF checkpoint: its metadata has no format " +
                 std::string(FORMAT));
   if (file.metadata("format_version") != VERSION)
-    throw Error("the checkpoint has format version " + file.metadata("format_version") +
+    throw Error("the checkpoint has format version " +
+                printable(file.metadata("format_version"), READABLE) +
                 ", this program reads version " + VERSION);
-  const nlohmann::json json = nlohmann::json::parse(file.metadata("network"), nullptr, false);
+  const std::string &network = file.metadata("network");
+  if (network.size() > MAX_NETWORK_TEXT)
+    throw Error("the checkpoint describes its network with " + std::to_string(network.size()) +
+                " characters, more than " + std::to_string(MAX_NETWORK_TEXT));
+  const nlohmann::json json = nlohmann::json::parse(network, nullptr, false);
   const auto number = [&](const char *key) {
     if (!json.is_object() || !json.contains(key) || !json[key].is_number())
       throw Error(std::string("the checkpoint does not say the ") + key + " of its network");
@@ -141,8 +156,9 @@ void read_weights(const SafeTensors &file, ScoreNetwork &network, bool with_forc
     const at::Tensor t = file.get(name);
     if (t.sizes() != at::IntArrayRef(parameters.shape(name)) || !t.is_floating_point())
       throw Error("checkpoint tensor " + name + " has the wrong shape or type");
-    if (!t.isfinite().all().item<bool>())
-      throw Error("checkpoint tensor " + name + " contains numbers that are not finite");
+    if (!t.to(parameters[name].scalar_type()).isfinite().all().item<bool>())
+      throw Error("checkpoint tensor " + name +
+                  " contains numbers that are not finite in the precision of this search");
   }
   for (const std::string &name : parameters.names())
     if (with_force_head || name.rfind("force.", 0) != 0)
@@ -163,13 +179,18 @@ void get_optimiser(const SafeTensors &file, const std::string &name, Trainer::Op
     at::Tensor &into = part[1] == 'f' ? o.adamw.first_moment : o.adamw.second_moment;
     if (t.sizes() != into.sizes() || t.scalar_type() != into.scalar_type())
       throw Error("checkpoint tensor " + name + part + " has the wrong shape or type");
+    if (!t.isfinite().all().item<bool>() || (part[1] == 's' && t.lt(0.0).any().item<bool>()))
+      throw Error("checkpoint tensor " + name + part + " holds what no optimiser has");
     into = t.to(into.device(), into.scalar_type(), /*non_blocking=*/false, /*copy=*/true);
   }
   const std::vector<double> v = doubles(file, name + ".numbers", 4);
+  constexpr double FASTEST = 1e6, MAX_BAD = 1e9;
+  if (!(v[0] > 0.0 && v[0] <= FASTEST) || std::isnan(v[2]))
+    throw Error("checkpoint tensor " + name + ".numbers holds what no optimiser has");
   o.adamw.learning_rate = v[0];
-  o.adamw.steps = static_cast<std::int64_t>(v[1]);
+  o.adamw.steps = whole_number(v[1], "the number of steps of " + name);
   o.plateau.best = v[2];
-  o.plateau.bad = static_cast<int>(v[3]);
+  o.plateau.bad = static_cast<int>(whole_number(v[3], "the patience of " + name, MAX_BAD));
 }
 
 std::string describe(const System &system) {
@@ -208,11 +229,11 @@ void compare(const std::string &saved, const std::string &now, const std::string
       continue;
     const std::size_t equals = y.find('=');
     std::string had = x.substr(std::min(x.size(), equals + 1)), has = y.substr(equals + 1);
-    constexpr std::size_t READABLE = 60;  // long lists are named, not printed
+    // Long lists are named, not printed.
     if (had.size() > READABLE || has.size() > READABLE)
       throw Error("the saved search has another " + y.substr(0, equals));
-    throw Error("the saved search has " + y.substr(0, equals) + " " + had + ", this one has " +
-                has);
+    throw Error("the saved search has " + y.substr(0, equals) + " " + printable(had, READABLE) +
+                ", this one has " + has);
   }
 }
 
@@ -259,7 +280,7 @@ at::Tensor archive_tensor(const SafeTensors &file, const std::string &name, at::
 }
 
 Archive get_archive(const SafeTensors &file, std::int64_t n_mobile, std::int64_t n_force,
-                    int classes) {
+                    int classes, int stage) {
   const at::Tensor integers = archive_tensor(file, "archive.integers", at::kLong, 5, -1);
   const std::int64_t n = integers.size(0);
   const at::Tensor numbers = archive_tensor(file, "archive.numbers", at::kDouble, 3, n);
@@ -274,8 +295,8 @@ Archive get_archive(const SafeTensors &file, std::int64_t n_mobile, std::int64_t
     const auto *d = numbers.const_data_ptr<double>() + 3 * k;
     const auto *x = positions.const_data_ptr<double>() + 3 * n_mobile * k;
     if (i[2] < 0 || i[2] > static_cast<std::int64_t>(Status::FAILED) || i[3] < -1 ||
-        i[3] >= classes)
-      throw Error("checkpoint tensor archive.integers holds an unknown status or class");
+        i[3] >= classes || i[1] < 0 || i[1] > stage)
+      throw Error("checkpoint tensor archive.integers holds an unknown status, class or stage");
     Record r;
     r.evaluation = i[0];
     r.stage = static_cast<int>(i[1]);
@@ -290,6 +311,7 @@ Archive get_archive(const SafeTensors &file, std::int64_t n_mobile, std::int64_t
       const auto *f = forces.const_data_ptr<float>() + n_force * k;
       r.forces.assign(f, f + n_force);
     }
+    check_record(r, classes, stage);
     archive.append(std::move(r));
   }
   return archive;
@@ -367,26 +389,58 @@ void Search::restore(const SafeTensors &file) {
   if (classes.size() % width != 0 || stages.size() % SUMMARY_COLUMNS != 0 ||
       queue.size() % (3 * width) != 0)
     throw Error("the checkpoint is damaged: its lists have broken rows");
+  check_places(queue, "a candidate");
+  check_eigenvalues(classes, s.system.n_mobile);
   std::vector<Fingerprint> representatives;
   for (std::size_t k = 0; k < classes.size(); k += width)
     representatives.emplace_back(classes.begin() + static_cast<std::ptrdiff_t>(k),
                                  classes.begin() + static_cast<std::ptrdiff_t>(k + width));
   const std::int64_t n_force = s.settings.guided() ? 3 * s.system.n_atoms() : 0;
+  const auto n_stages = stages.size() / SUMMARY_COLUMNS;
+  if (n_stages > static_cast<std::size_t>(s.settings.stages))
+    throw Error("the checkpoint is damaged: it has " + std::to_string(n_stages) + " stages of " +
+                std::to_string(s.settings.stages));
   Archive archive =
-      get_archive(file, s.system.n_mobile, n_force, static_cast<int>(representatives.size()));
+      get_archive(file, s.system.n_mobile, n_force, static_cast<int>(representatives.size()),
+                  static_cast<int>(n_stages));
   std::vector<Positions> candidates;
   for (std::size_t k = 0; k < queue.size(); k += 3 * width)
     candidates.emplace_back(queue.begin() + static_cast<std::ptrdiff_t>(k),
                             queue.begin() + static_cast<std::ptrdiff_t>(k + 3 * width));
-  const bool sampled = position[1] != 0.0;
-  const auto n_stages = stages.size() / SUMMARY_COLUMNS;
-  const auto in = [](double value, double last) { return value >= 0.0 && value <= last; };
-  if (!in(position[2], static_cast<double>(n_stages)) ||
-      !in(position[3], static_cast<double>(candidates.size())) ||
-      !in(position[4], static_cast<double>(archive.size())) ||
-      current[0] != static_cast<double>(n_stages) ||
-      sampled != (position[3] < static_cast<double>(candidates.size())))
+  const bool sampled = whole_number(position[1], "the mark of a drawn stage", 1.0) == 1;
+  const std::int64_t learned = whole_number(position[2], "the number of learned stages"),
+                     next = whole_number(position[3], "the number of the next candidate"),
+                     stage_begin = whole_number(position[4], "the begin of the stage");
+  std::vector<StageSummary> finished;
+  for (std::size_t k = 0; k < n_stages; ++k)
+    finished.push_back(unpack(&stages[k * SUMMARY_COLUMNS]));
+  const StageSummary now = unpack(current.data());
+  const bool ordered =
+      std::all_of(finished.begin(), finished.end(), [&](const StageSummary &stage) {
+        return stage.stage == &stage - finished.data();
+      });
+  if (!ordered || now.stage != static_cast<int>(n_stages) || std::isinf(position[0]) ||
+      learned > static_cast<std::int64_t>(n_stages) ||
+      stage_begin > static_cast<std::int64_t>(archive.size()) ||
+      sampled != (next < static_cast<std::int64_t>(candidates.size())) ||
+      next > static_cast<std::int64_t>(candidates.size()) ||
+      (sampled && now.stage >= s.settings.stages) ||
+      (!relaxation.empty() && !(sampled && s.settings.relax_steps > 0)))
     throw Error("the checkpoint is damaged: its counters contradict each other");
+  Totals t;
+  const std::string TOTAL = "a count of the search";
+  t.evaluations = whole_number(totals[0], TOTAL);
+  t.drawn = whole_number(totals[1], TOTAL);
+  t.rejected = whole_number(totals[2], TOTAL);
+  t.outside = whole_number(totals[3], TOTAL);
+  t.duplicates = whole_number(totals[4], TOTAL);
+  t.failed = whole_number(totals[5], TOTAL);
+  t.network_calls = whole_number(totals[6], TOTAL);
+  t.non_finite_scores = whole_number(totals[7], TOTAL);
+  t.skipped_steps = whole_number(totals[8], TOTAL);
+  t.seconds_sampling = totals[9];
+  t.seconds_training = totals[10];
+  t.seconds_evaluating = totals[11];
   Relaxation resumed(s.system, s.settings.relax_steps, s.settings.relax_ftol);
   if (!relaxation.empty())
     resumed.restore(relaxation);
@@ -401,32 +455,18 @@ void Search::restore(const SafeTensors &file) {
 
   s.classes = ClassRegistry(representatives);
   s.archive = std::move(archive);
-  s.finished.clear();
-  for (std::size_t k = 0; k < n_stages; ++k)
-    s.finished.push_back(unpack(&stages[k * SUMMARY_COLUMNS]));
-  s.current = unpack(current.data());
+  s.finished = std::move(finished);
+  s.current = now;
   s.queue = std::move(candidates);
   s.reference = position[0];
   s.sampled = sampled;
-  s.learned = static_cast<int>(position[2]);
-  s.next = static_cast<std::size_t>(position[3]);
-  s.stage_begin = static_cast<std::int64_t>(position[4]);
+  s.learned = static_cast<int>(learned);
+  s.next = static_cast<std::size_t>(next);
+  s.stage_begin = stage_begin;
   s.relaxing = !relaxation.empty();
   if (s.relaxing)
     s.relaxation.restore(relaxation);
-  Totals &t = s.totals;
-  t.evaluations = static_cast<std::int64_t>(totals[0]);
-  t.drawn = static_cast<std::int64_t>(totals[1]);
-  t.rejected = static_cast<std::int64_t>(totals[2]);
-  t.outside = static_cast<std::int64_t>(totals[3]);
-  t.duplicates = static_cast<std::int64_t>(totals[4]);
-  t.failed = static_cast<std::int64_t>(totals[5]);
-  t.network_calls = static_cast<std::int64_t>(totals[6]);
-  t.non_finite_scores = static_cast<std::int64_t>(totals[7]);
-  t.skipped_steps = static_cast<std::int64_t>(totals[8]);
-  t.seconds_sampling = totals[9];
-  t.seconds_training = totals[10];
-  t.seconds_evaluating = totals[11];
+  s.totals = t;
 }
 
 }  // namespace godiff
