@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "core/search/run_files.hpp"
 
+#include <charconv>
 #include <filesystem>
 
 #include "core/base/error.hpp"
+#include "core/base/printable.hpp"
 #include "core/io/atomic_file.hpp"
 #include "core/io/best_dump.hpp"
 #include "core/io/safetensors.hpp"
@@ -17,14 +19,17 @@ namespace {
 constexpr const char *PREFIX = "files.prefix";
 constexpr const char *CSV_OFFSET = "files.csv";
 constexpr const char *XYZ_OFFSET = "files.xyz";
+constexpr std::int64_t NO_FILE = -1;  // in place of an offset
 
 std::int64_t offset_of(const SafeTensors &state, const char *key) {
   const std::string &text = state.metadata(key);
-  try {
-    return std::stoll(text);
-  } catch (const std::exception &) {
-    throw Error(std::string("the saved run is damaged: ") + key + " is '" + text + "'");
-  }
+  const char *end = text.data() + text.size();
+  std::int64_t offset = 0;
+  const auto [last, error] = std::from_chars(text.data(), end, offset);
+  if (error != std::errc() || last != end || offset < NO_FILE)
+    throw Error(std::string("the saved run is damaged: ") + key + " is '" + printable(text, 60) +
+                "', not a place in a file");
+  return offset;
 }
 
 }  // namespace
@@ -47,14 +52,15 @@ RunFiles RunFiles::resume(const RunFileOptions &options, const System &system,
                           const SafeTensors &state) {
   if (!state.has_metadata(PREFIX) || state.metadata(PREFIX) != options.prefix)
     return create(options, system);
+  // Both before any file is cut.
+  const std::int64_t csv_end = offset_of(state, CSV_OFFSET), end = offset_of(state, XYZ_OFFSET);
   check_writable(options.prefix);
   RunFiles files(options, system);
-  files.csv_ = CsvLog::resume(options.prefix + ".csv", offset_of(state, CSV_OFFSET));
+  files.csv_ = CsvLog::resume(options.prefix + ".csv", csv_end);
   if (options.dump_all) {
     const std::string path = options.prefix + ".xyz";
-    const std::int64_t end = offset_of(state, XYZ_OFFSET);
-    files.xyz_ =
-        end < 0 ? ExtxyzWriter::create(path, system) : ExtxyzWriter::resume(path, system, end);
+    files.xyz_ = end == NO_FILE ? ExtxyzWriter::create(path, system)
+                                : ExtxyzWriter::resume(path, system, end);
   }
   return files;
 }
@@ -130,7 +136,7 @@ bool RunFiles::update_checkpoint(const Search &search) {
 void RunFiles::save(SafeTensors &state) const {
   state.put_metadata(PREFIX, options_.prefix);
   state.put_metadata(CSV_OFFSET, std::to_string(csv_->offset()));
-  state.put_metadata(XYZ_OFFSET, std::to_string(xyz_ ? xyz_->offset() : -1));
+  state.put_metadata(XYZ_OFFSET, std::to_string(xyz_ ? xyz_->offset() : NO_FILE));
 }
 
 void RunFiles::sync() {
