@@ -274,6 +274,27 @@ TEST(FuzzCheckpoint, WeightsMustFitThePrecisionOfTheSearch) {
   EXPECT_NE(Reader(search).load(file.to_bytes()), "");
 }
 
+// Weights may be as large as they like: scores beyond all bounds move no atom out of every cell.
+TEST(FuzzCheckpoint, HugeWeightsSendNoAtomAway) {
+  for (const int k : {0, 1, 3})
+    for (const char *name : {"score.2.1.weight", "score.2.1.bias", "force.2.1.weight"})
+      for (const double value : {1e20, 1e38, 3e38, 1e150, 1e300, 1e304, 1e306, 1e307, 1.7e308}) {
+        const SavedSearch &search = saved()[k];
+        SafeTensors file = content(search);
+        if (!file.has(name))
+          continue;
+        file.put(name, at::full_like(file.get(name), value,
+                                     file.get(name).scalar_type() == at::kFloat && value > 3e38
+                                         ? at::TensorOptions(at::kDouble)
+                                         : file.get(name).options()));
+        Reader reader(search);
+        reader.load(file.to_bytes());
+        for (const godiff::Record &record : reader.search().archive().records())
+          for (const double x : record.positions)
+            EXPECT_LT(std::abs(x), 1e6) << name << " " << value;
+      }
+}
+
 TEST(FuzzCheckpoint, ForeignTextIsPrintedSafely) {
   const SavedSearch &search = saved()[0];
   for (const char *key : {"format_version", "settings", "system", "network"})
