@@ -25,6 +25,14 @@ if(GODIFF_SANITIZERS)
   target_link_options(godiff_options INTERFACE ${_sanitize})
 endif()
 
+if(GODIFF_ENABLE_FUZZERS)
+  target_compile_options(
+    godiff_options
+    INTERFACE -fsanitize=fuzzer-no-link,address,undefined,float-cast-overflow
+              -fno-sanitize-recover=undefined,float-cast-overflow -fno-omit-frame-pointer)
+  target_link_options(godiff_options INTERFACE -fsanitize=address,undefined)
+endif()
+
 # ATen's headers take most of the compile time of a file (7-9 s each, 2-3 s with the precompiled
 # header), so they are compiled once and shared. <torch/torch.h> would be no gain: loading it costs 6 s. No
 # source may rely on it: each includes what it uses, and GODIFF_ENABLE_PCH=OFF must build as well.

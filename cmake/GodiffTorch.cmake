@@ -89,8 +89,11 @@ target_compile_features(godiff_torch INTERFACE cxx_std_${GODIFF_CXX_STANDARD})
 target_link_libraries(godiff_torch INTERFACE "${_torch_lib}/libtorch_cpu.so"
                                              "${_torch_lib}/libc10.so")
 # at::parallel_for is inline: without OpenMP it would run serially in our files. The runtime is the
-# one LibTorch uses, never a second one beside it.
-target_compile_options(godiff_torch INTERFACE -fopenmp)
+# one LibTorch uses, never a second one beside it. clang has no code for that of GCC: fuzzers, which are
+# built with clang, take one thread.
+if(NOT GODIFF_ENABLE_FUZZERS)
+  target_compile_options(godiff_torch INTERFACE -fopenmp)
+endif()
 if(EXISTS "${_torch_lib}/libgomp.so.1")
   target_link_libraries(godiff_torch INTERFACE "${_torch_lib}/libgomp.so.1")
 else()

@@ -30,10 +30,14 @@ except ImportError:
 
 NFEAT, NBLOCK, NRBF, CUTOFF = 64, 4, 30, 6.0
 NELEMENT = 100
-MAX_PICKLE_BYTES = 64 * 2**20
+# Each byte of a pickle can become an object of a hundred bytes, each tuple a level of recursion in
+# the interpreter. The weights of two heads take 23 kB and 800 of them.
+MAX_PICKLE_BYTES = 2 * 2**20
+MAX_NESTED = 10**4
 MAX_MEMO = 10**6
 MAX_STORAGE = 2**24  # elements; the largest tensor has 23,040
 MAX_MESSAGES = 20
+MAX_MESSAGE = 400  # characters of one
 
 ORDERED_DICT = ("collections", "OrderedDict")
 FLOAT_STORAGE = ("torch", "FloatStorage")
@@ -46,6 +50,7 @@ ALLOWED_OPCODES = set(
     "BINUNICODE SHORT_BINSTRING BINSTRING EMPTY_TUPLE TUPLE TUPLE1 TUPLE2 TUPLE3 EMPTY_LIST "
     "APPEND APPENDS EMPTY_DICT SETITEM SETITEMS DICT LIST".split()
 )
+NESTING_OPCODES = {"TUPLE", "TUPLE1", "TUPLE2", "TUPLE3", "REDUCE", "BINPERSID"}
 
 BACKBONE = "score_model.representation"
 SCORE_HEAD = "score_model.heads.0.net"
@@ -84,6 +89,7 @@ class Tensor(typing.NamedTuple):
 def scan_pickle(data):
     """Refuse a pickle that names a foreign global or uses an opcode torch.save never writes."""
     last_name = None
+    nested = 0
     try:
         for opcode, argument, _ in pickletools.genops(data):
             if opcode.name == "GLOBAL":
@@ -94,6 +100,10 @@ def scan_pickle(data):
                     f"its pickle uses the opcode {opcode.name}, which torch.save does not write: "
                     f"refused"
                 )
+            elif opcode.name in NESTING_OPCODES:
+                nested += 1
+                if nested > MAX_NESTED:
+                    raise ImportProblem(f"its pickle has more than {MAX_NESTED} tuples: refused")
             elif opcode.name in ("PUT", "LONG_BINPUT") and int(argument) > MAX_MEMO:
                 raise ImportProblem(f"its pickle asks for memo entry {argument}: refused")
             elif opcode.name == "BINUNICODE" and "." in argument:
@@ -149,7 +159,7 @@ class Checkpoint:
             names = self.zip.namelist()
         except OSError as problem:
             raise ImportProblem(f"cannot be read: {problem.strerror or problem}") from None
-        except (zipfile.BadZipFile, ValueError, NotImplementedError, EOFError) as problem:
+        except Exception as problem:  # a damaged directory can fail in any way
             raise ImportProblem(
                 f"is no complete zip archive ({one_line(problem)}): not a PyTorch checkpoint, or "
                 f"cut short"
@@ -184,8 +194,14 @@ class Checkpoint:
             raise ImportProblem(
                 f"record {self.root}{name} has {info.file_size} bytes, expected at most {limit}"
             )
+        if info.compress_type != zipfile.ZIP_STORED:
+            raise ImportProblem(
+                f"record {self.root}{name} is compressed, which torch.save does not do: refused"
+            )
         try:
-            data = self.zip.read(info)
+            # Only what it says it has, and one byte more for the checksum to be looked at.
+            with self.zip.open(info) as handle:
+                data = handle.read(info.file_size + 1)
         except Exception as problem:  # bad checksum, encryption, truncation, unknown compression
             raise ImportProblem(
                 f"record {self.root}{name} cannot be read: {one_line(problem)}"
@@ -251,6 +267,12 @@ def is_contiguous(shape, stride):
             return False
         step *= size
     return True
+
+
+def printable(text):
+    """What a terminal can show of text from a foreign file: ASCII, not too long."""
+    text = text if len(text) <= MAX_MESSAGE else text[:MAX_MESSAGE] + "..."
+    return "".join(c if " " <= c <= "~" else "?" for c in text)
 
 
 def one_line(problem):
@@ -422,7 +444,7 @@ def main(arguments=None):
         return 1
     except ImportProblem as problem:
         for reason in problem.reasons[:MAX_MESSAGES]:
-            print(f"import_agedi: error: {path}: {reason}", file=sys.stderr)
+            print(f"import_agedi: error: {path}: {printable(reason)}", file=sys.stderr)
         if len(problem.reasons) > MAX_MESSAGES:
             rest = len(problem.reasons) - MAX_MESSAGES
             print(f"import_agedi: error: {path}: and {rest} more", file=sys.stderr)

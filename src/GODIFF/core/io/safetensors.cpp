@@ -10,6 +10,7 @@
 #include <nlohmann/json.hpp>
 
 #include "core/base/error.hpp"
+#include "core/base/printable.hpp"
 #include "core/io/atomic_file.hpp"
 #include "core/io/safetensors_header.hpp"
 
@@ -115,16 +116,6 @@ void check_layout(const TensorHeader &header, std::uint64_t data_bytes) {
   if (position < data_bytes)
     throw Error("its tensors end at byte " + std::to_string(position) + " of " +
                 std::to_string(data_bytes) + " bytes of data");
-}
-
-// One line that is safe to print: names from a foreign file can hold anything.
-std::string printable(std::string text) {
-  if (text.size() > MAX_MESSAGE)
-    text.replace(MAX_MESSAGE, std::string::npos, "...");
-  for (char &c : text)
-    if (static_cast<unsigned char>(c) < ' ' || c == 0x7f)
-      c = '?';
-  return text;
 }
 
 // The header with its length in front, and the data behind it.
@@ -249,7 +240,7 @@ SafeTensors SafeTensors::from_bytes(std::string_view bytes, const std::string &w
     result.metadata_ = std::move(header.metadata);
   } catch (const Error &error) {
     const std::string where = name.empty() ? "" : "tensor '" + name + "': ";
-    throw Error(what + " is not a checkpoint: " + printable(where + error.what()));
+    throw Error(what + " is not a checkpoint: " + printable(where + error.what(), MAX_MESSAGE));
   }
   return result;
 }

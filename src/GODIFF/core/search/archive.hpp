@@ -19,10 +19,13 @@ enum class Status : std::int32_t {
 
 const char *to_string(Status status);
 
+/// Stage of records that an earlier search has evaluated.
+constexpr int LOADED_STAGE = -1;
+
 /// One evaluated structure. Energies in eV, temperatures as kT in eV.
 struct Record {
   std::int64_t evaluation = 0;  ///< energy evaluations spent up to and including this one
-  int stage = 0;                ///< counted from 0
+  int stage = 0;                ///< counted from 0, or LOADED_STAGE
   double kT = 0.0;
   double energy = std::numeric_limits<double>::quiet_NaN();
   double weight = 0.0;  ///< exp(-(E - best so far)/kT) when it was recorded

@@ -6,6 +6,7 @@
 #include <cstddef>
 
 #include "core/base/error.hpp"
+#include "core/search/saved_numbers.hpp"
 
 namespace godiff {
 
@@ -18,6 +19,7 @@ constexpr double DT_INCREASE = 1.1, DT_DECREASE = 0.5;
 constexpr int DOWNHILL_DELAY = 5;
 constexpr double MAX_MOVE = 0.2;  // Angstrom per atom and step
 constexpr std::size_t SCALARS = 4;
+constexpr double FASTEST = 1e100;  // its square is finite
 
 }  // namespace
 
@@ -95,13 +97,20 @@ void Relaxation::restore(const std::vector<double> &s) {
   const std::size_t n = 3 * static_cast<std::size_t>(system_.n_mobile);
   if (s.size() != SCALARS + 2 * n)
     throw Error("the saved relaxation has the wrong size");
+  const auto x = s.begin() + SCALARS, v = x + static_cast<std::ptrdiff_t>(n);
+  if (!(s[0] > 0.0 && s[0] <= DT_MAX && s[1] >= 0.0 && s[1] <= 1.0) ||
+      std::any_of(v, s.end(), [](double each) { return !(std::abs(each) <= FASTEST); }))
+    throw Error("the checkpoint is damaged: its relaxation has a time step, mixing or velocity out "
+                "of range");
+  check_places({x, v}, "a relaxation");
+  const std::int64_t downhill = whole_number(s[2], "a step of a relaxation", max_steps_),
+                     steps = whole_number(s[3], "a step of a relaxation", max_steps_);
   dt_ = s[0];
   mixing_ = s[1];
-  downhill_ = static_cast<int>(s[2]);
-  steps_ = static_cast<int>(s[3]);
-  const auto x = s.begin() + SCALARS;
-  x_.assign(x, x + static_cast<std::ptrdiff_t>(n));
-  velocity_.assign(x + static_cast<std::ptrdiff_t>(n), s.end());
+  downhill_ = static_cast<int>(downhill);
+  steps_ = static_cast<int>(steps);
+  x_.assign(x, v);
+  velocity_.assign(v, s.end());
 }
 
 }  // namespace godiff

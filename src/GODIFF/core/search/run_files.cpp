@@ -2,6 +2,7 @@
 #include "core/search/run_files.hpp"
 
 #include <cerrno>
+#include <charconv>
 #include <cmath>
 #include <cstdlib>
 #include <cstring>
@@ -12,10 +13,12 @@
 #include <unistd.h>
 
 #include "core/base/error.hpp"
+#include "core/base/printable.hpp"
 #include "core/io/atomic_file.hpp"
 #include "core/io/best_dump.hpp"
 #include "core/io/journal.hpp"
 #include "core/io/safetensors.hpp"
+#include "core/search/saved_numbers.hpp"
 
 namespace godiff {
 
@@ -26,18 +29,27 @@ constexpr const char *PREFIX = "files.prefix";
 constexpr const char *CSV_OFFSET = "files.csv";
 constexpr const char *XYZ_OFFSET = "files.xyz";
 constexpr const char *ELAPSED = "run.seconds";
-
-double number_of(const SafeTensors &state, const char *key) {
-  const std::string &text = state.metadata(key);
-  char *end = nullptr;
-  const double value = std::strtod(text.c_str(), &end);
-  if (text.empty() || *end != '\0' || !(std::abs(value) < 9e15))
-    throw Error(std::string("the saved run is damaged: ") + key + " is '" + text + "'");
-  return value;
-}
+constexpr std::int64_t NO_FILE = -1;  // in place of an offset
 
 std::int64_t offset_of(const SafeTensors &state, const char *key) {
-  return static_cast<std::int64_t>(number_of(state, key));
+  const std::string &text = state.metadata(key);
+  const char *end = text.data() + text.size();
+  std::int64_t offset = 0;
+  const auto [last, error] = std::from_chars(text.data(), end, offset);
+  if (error != std::errc() || last != end || offset < NO_FILE)
+    throw Error(std::string("the saved run is damaged: ") + key + " is '" + printable(text, 60) +
+                "', not a place in a file");
+  return offset;
+}
+
+double seconds_of(const SafeTensors &state) {
+  const std::string &text = state.metadata(ELAPSED);
+  char *end = nullptr;
+  const double value = std::strtod(text.c_str(), &end);
+  if (text.empty() || *end != '\0' || !(value >= 0.0 && std::isfinite(value)))
+    throw Error(std::string("the saved run is damaged: ") + ELAPSED + " is '" +
+                printable(text, 60) + "', not a time");
+  return value;
 }
 
 // The files of a run, without its journals.
@@ -110,7 +122,7 @@ RunFiles RunFiles::create(const RunFileOptions &options, const System &system) {
 
 RunFiles RunFiles::resume(const RunFileOptions &options, const System &system,
                           const SafeTensors &state) {
-  const double elapsed = number_of(state, ELAPSED);
+  const double elapsed = seconds_of(state);
   if (!belongs_to(state, options.prefix)) {
     RunFiles files = create(options, system);
     files.elapsed_ = elapsed;
@@ -221,7 +233,7 @@ void RunFiles::save(SafeTensors &state) const {
   state.put_metadata(PREFIX, options_.prefix);
   state.put_metadata(CSV_OFFSET, std::to_string(csv_->offset()));
   state.put_metadata(ELAPSED, std::to_string(elapsed_));
-  state.put_metadata(XYZ_OFFSET, std::to_string(xyz_ ? xyz_->offset() : -1));
+  state.put_metadata(XYZ_OFFSET, std::to_string(xyz_ ? xyz_->offset() : NO_FILE));
 }
 
 void RunFiles::write_training(const SafeTensors &state) const {
@@ -252,7 +264,9 @@ std::vector<double> template_positions(const SafeTensors &state) {
   if (t.scalar_type() != at::kDouble)
     throw Error("the saved run is damaged: its template is not of type float64");
   const double *x = t.const_data_ptr<double>();
-  return {x, x + t.numel()};
+  std::vector<double> positions(x, x + t.numel());
+  check_places(positions, "the template");
+  return positions;
 }
 
 }  // namespace godiff

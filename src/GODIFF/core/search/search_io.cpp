@@ -4,14 +4,19 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <limits>
 #include <sstream>
+#include <utility>
 
 #include <ATen/Functions.h>
 #include <nlohmann/json.hpp>
 
 #include "core/base/digest.hpp"
 #include "core/base/error.hpp"
+#include "core/base/printable.hpp"
 #include "core/io/safetensors.hpp"
+#include "core/search/archive_tensors.hpp"
+#include "core/search/saved_numbers.hpp"
 #include "core/search/search_state.hpp"
 
 namespace godiff {
@@ -24,6 +29,8 @@ constexpr const char *TRAINING_FORMAT = "godiff-training";
 constexpr const char *TRAINING = "search.training";
 constexpr const char *IDENTITY = "training.identity";
 constexpr int SUMMARY_COLUMNS = 18;
+constexpr std::size_t MAX_NETWORK_TEXT = 1000;  // a JSON tree takes a hundred times its text
+constexpr std::size_t READABLE = 60;            // characters of a foreign text in a message
 
 at::Tensor doubles(const std::vector<double> &values) {
   return at::tensor(values, at::kDouble);
@@ -79,21 +86,25 @@ std::vector<double> pack(const StageSummary &s) {
           s.seconds_evaluating};
 }
 
+// Throws godiff::Error unless all counts are counts.
 StageSummary unpack(const double *v) {
+  constexpr double MAX_STAGES = 1e9;  // fits into an int
+  const std::string COUNT = "a count of a stage";
   StageSummary s;
-  s.stage = static_cast<int>(v[0]);
+  s.stage = static_cast<int>(whole_number(v[0], "the number of a stage", MAX_STAGES));
+  check_temperature(v[1]);
   s.kT = v[1];
-  s.evaluations = static_cast<std::int64_t>(v[2]);
-  s.drawn = static_cast<std::int64_t>(v[3]);
-  s.rejected = static_cast<std::int64_t>(v[4]);
-  s.outside = static_cast<std::int64_t>(v[5]);
-  s.duplicates = static_cast<std::int64_t>(v[6]);
-  s.failed = static_cast<std::int64_t>(v[7]);
+  s.evaluations = whole_number(v[2], COUNT);
+  s.drawn = whole_number(v[3], COUNT);
+  s.rejected = whole_number(v[4], COUNT);
+  s.outside = whole_number(v[5], COUNT);
+  s.duplicates = whole_number(v[6], COUNT);
+  s.failed = whole_number(v[7], COUNT);
   s.lowest = v[8];
   s.mean = v[9];
   s.best = v[10];
   s.ess = v[11];
-  s.buffer = static_cast<std::int64_t>(v[12]);
+  s.buffer = whole_number(v[12], COUNT);
   s.score_loss = v[13];
   s.force_loss = v[14];
   s.seconds_sampling = v[15];
@@ -117,9 +128,14 @@ void check_network(const SafeTensors &file, const NetworkSettings &wanted) {
     throw Error("the file is not a GODIFF checkpoint: its metadata has no format " +
                 std::string(FORMAT));
   if (file.metadata("format_version") != VERSION)
-    throw Error("the checkpoint has format version " + file.metadata("format_version") +
+    throw Error("the checkpoint has format version " +
+                printable(file.metadata("format_version"), READABLE) +
                 ", this program reads version " + VERSION);
-  const nlohmann::json json = nlohmann::json::parse(file.metadata("network"), nullptr, false);
+  const std::string &network = file.metadata("network");
+  if (network.size() > MAX_NETWORK_TEXT)
+    throw Error("the checkpoint describes its network with " + std::to_string(network.size()) +
+                " characters, more than " + std::to_string(MAX_NETWORK_TEXT));
+  const nlohmann::json json = nlohmann::json::parse(network, nullptr, false);
   const auto number = [&](const char *key) {
     if (!json.is_object() || !json.contains(key) || !json[key].is_number())
       throw Error(std::string("the checkpoint does not say the ") + key + " of its network");
@@ -147,8 +163,9 @@ void read_weights(const SafeTensors &file, ScoreNetwork &network, bool with_forc
     const at::Tensor t = file.get(name);
     if (t.sizes() != at::IntArrayRef(parameters.shape(name)) || !t.is_floating_point())
       throw Error("checkpoint tensor " + name + " has the wrong shape or type");
-    if (!t.isfinite().all().item<bool>())
-      throw Error("checkpoint tensor " + name + " contains numbers that are not finite");
+    if (!t.to(parameters[name].scalar_type()).isfinite().all().item<bool>())
+      throw Error("checkpoint tensor " + name +
+                  " contains numbers that are not finite in the precision of this search");
   }
   for (const std::string &name : parameters.names())
     if (with_force_head || name.rfind("force.", 0) != 0)
@@ -169,13 +186,18 @@ void get_optimiser(const SafeTensors &file, const std::string &name, Trainer::Op
     at::Tensor &into = part[1] == 'f' ? o.adamw.first_moment : o.adamw.second_moment;
     if (t.sizes() != into.sizes() || t.scalar_type() != into.scalar_type())
       throw Error("checkpoint tensor " + name + part + " has the wrong shape or type");
+    if (!t.isfinite().all().item<bool>() || (part[1] == 's' && t.lt(0.0).any().item<bool>()))
+      throw Error("checkpoint tensor " + name + part + " holds what no optimiser has");
     into = t.to(into.device(), into.scalar_type(), /*non_blocking=*/false, /*copy=*/true);
   }
   const std::vector<double> v = doubles(file, name + ".numbers", 4);
+  constexpr double FASTEST = 1e6, MAX_BAD = 1e9;
+  if (!(v[0] > 0.0 && v[0] <= FASTEST) || std::isnan(v[2]))
+    throw Error("checkpoint tensor " + name + ".numbers holds what no optimiser has");
   o.adamw.learning_rate = v[0];
-  o.adamw.steps = static_cast<std::int64_t>(v[1]);
+  o.adamw.steps = whole_number(v[1], "the number of steps of " + name);
   o.plateau.best = v[2];
-  o.plateau.bad = static_cast<int>(v[3]);
+  o.plateau.bad = static_cast<int>(whole_number(v[3], "the patience of " + name, MAX_BAD));
 }
 
 // The optimisers and the position: with the weights all of a training under way.
@@ -264,94 +286,17 @@ void compare(const std::string &saved, const std::string &now, const std::string
       continue;
     const std::size_t equals = y.find('=');
     std::string had = x.substr(std::min(x.size(), equals + 1)), has = y.substr(equals + 1);
-    constexpr std::size_t READABLE = 60;  // long lists are named, not printed
+    // Long lists are named, not printed.
     if (had.size() > READABLE || has.size() > READABLE)
       throw Error("the saved search has another " + y.substr(0, equals));
-    throw Error("the saved search has " + y.substr(0, equals) + " " + had + ", this one has " +
-                has);
+    throw Error("the saved search has " + y.substr(0, equals) + " " + printable(had, READABLE) +
+                ", this one has " + has);
   }
 }
 
 constexpr const char *TEMPLATE = "search.template_positions";
 constexpr int LOADED = -1;      // stage of records that another search has evaluated
 constexpr double MOVED = 1e-6;  // Angstrom; what writing and reading a data file may do
-
-void put_archive(SafeTensors &file, const Archive &archive, std::int64_t n_mobile,
-                 std::int64_t n_force) {
-  const auto n = static_cast<std::int64_t>(archive.size());
-  const auto ints = at::TensorOptions().dtype(at::kLong);
-  const auto reals = at::TensorOptions().dtype(at::kDouble);
-  at::Tensor integers = at::empty({n, 5}, ints), numbers = at::empty({n, 3}, reals);
-  at::Tensor positions = at::empty({n, 3 * n_mobile}, reals);
-  at::Tensor forces = at::zeros({n, n_force}, at::kFloat);
-  auto *i = integers.data_ptr<std::int64_t>();
-  auto *d = numbers.data_ptr<double>();
-  auto *x = positions.data_ptr<double>();
-  auto *f = forces.data_ptr<float>();
-  for (const Record &r : archive.records()) {
-    const std::int64_t whole[5] = {r.evaluation, r.stage, static_cast<std::int64_t>(r.status),
-                                   r.structure_class, r.offset};
-    i = std::copy_n(whole, 5, i);
-    const double real[3] = {r.kT, r.energy, r.weight};
-    d = std::copy_n(real, 3, d);
-    x = std::copy(r.positions.begin(), r.positions.end(), x);
-    std::copy(r.forces.begin(), r.forces.end(), f);  // none for failed structures: zero
-    f += n_force;
-  }
-  file.adopt("archive.integers", integers);
-  file.adopt("archive.numbers", numbers);
-  file.adopt("archive.positions", positions);
-  if (n_force > 0)
-    file.adopt("archive.forces", forces);
-}
-
-// A matrix of the archive with the expected width; the number of rows must agree with `rows` (< 0:
-// not known yet).
-at::Tensor archive_tensor(const SafeTensors &file, const std::string &name, at::ScalarType type,
-                          std::int64_t columns, std::int64_t rows) {
-  const at::Tensor t = file.get(name);
-  if (t.scalar_type() != type || t.dim() != 2 || t.size(1) != columns ||
-      (rows >= 0 && t.size(0) != rows))
-    throw Error("checkpoint tensor " + name + " has the wrong shape or type");
-  return t.contiguous();
-}
-
-Archive get_archive(const SafeTensors &file, std::int64_t n_mobile, std::int64_t n_force,
-                    int classes) {
-  const at::Tensor integers = archive_tensor(file, "archive.integers", at::kLong, 5, -1);
-  const std::int64_t n = integers.size(0);
-  const at::Tensor numbers = archive_tensor(file, "archive.numbers", at::kDouble, 3, n);
-  const at::Tensor positions =
-      archive_tensor(file, "archive.positions", at::kDouble, 3 * n_mobile, n);
-  at::Tensor forces;
-  if (n_force > 0)
-    forces = archive_tensor(file, "archive.forces", at::kFloat, n_force, n);
-  Archive archive;
-  for (std::int64_t k = 0; k < n; ++k) {
-    const auto *i = integers.const_data_ptr<std::int64_t>() + 5 * k;
-    const auto *d = numbers.const_data_ptr<double>() + 3 * k;
-    const auto *x = positions.const_data_ptr<double>() + 3 * n_mobile * k;
-    if (i[2] < 0 || i[2] > static_cast<std::int64_t>(Status::FAILED) || i[3] < -1 ||
-        i[3] >= classes)
-      throw Error("checkpoint tensor archive.integers holds an unknown status or class");
-    Record r;
-    r.evaluation = i[0];
-    r.stage = static_cast<int>(i[1]);
-    r.status = static_cast<Status>(i[2]);
-    r.structure_class = static_cast<int>(i[3]);
-    r.offset = i[4];
-    r.kT = d[0];
-    r.energy = d[1];
-    r.weight = d[2];
-    r.positions.assign(x, x + 3 * n_mobile);
-    if (n_force > 0 && r.status != Status::FAILED) {
-      const auto *f = forces.const_data_ptr<float>() + n_force * k;
-      r.forces.assign(f, f + n_force);
-    }
-    archive.append(std::move(r));
-  }
-  return archive;
-}
 
 }  // namespace
 
@@ -427,38 +372,69 @@ void Search::restore(const SafeTensors &file) {
   if (classes.size() % width != 0 || stages.size() % SUMMARY_COLUMNS != 0 ||
       queue.size() % (3 * width) != 0)
     throw Error("the checkpoint is damaged: its lists have broken rows");
+  check_places(queue, "a candidate");
+  check_eigenvalues(classes, s.system.n_mobile);
   std::vector<Fingerprint> representatives;
   for (std::size_t k = 0; k < classes.size(); k += width)
     representatives.emplace_back(classes.begin() + static_cast<std::ptrdiff_t>(k),
                                  classes.begin() + static_cast<std::ptrdiff_t>(k + width));
   const std::int64_t n_force = s.settings.guided() ? 3 * s.system.n_atoms() : 0;
+  const auto n_stages = stages.size() / SUMMARY_COLUMNS;
+  if (n_stages > static_cast<std::size_t>(s.settings.stages))
+    throw Error("the checkpoint is damaged: it has " + std::to_string(n_stages) + " stages of " +
+                std::to_string(s.settings.stages));
   Archive archive =
-      get_archive(file, s.system.n_mobile, n_force, static_cast<int>(representatives.size()));
+      get_archive(file, s.system.n_mobile, n_force, static_cast<int>(representatives.size()),
+                  static_cast<int>(n_stages));
   std::vector<Positions> candidates;
   for (std::size_t k = 0; k < queue.size(); k += 3 * width)
     candidates.emplace_back(queue.begin() + static_cast<std::ptrdiff_t>(k),
                             queue.begin() + static_cast<std::ptrdiff_t>(k + 3 * width));
-  const bool sampled = position[1] != 0.0;
-  const auto n_stages = stages.size() / SUMMARY_COLUMNS;
-  const auto in = [](double value, double last) { return value >= 0.0 && value <= last; };
-  if (!in(position[2], static_cast<double>(n_stages)) ||
-      !in(position[3], static_cast<double>(candidates.size())) ||
-      !in(position[4], static_cast<double>(archive.size())) ||
-      current[0] != static_cast<double>(n_stages) ||
-      sampled != (position[3] < static_cast<double>(candidates.size())))
+  const bool sampled = whole_number(position[1], "the mark of a drawn stage", 1.0) == 1;
+  const std::int64_t learned = whole_number(position[2], "the number of learned stages"),
+                     next = whole_number(position[3], "the number of the next candidate"),
+                     stage_begin = whole_number(position[4], "the begin of the stage");
+  std::vector<StageSummary> finished;
+  for (std::size_t k = 0; k < n_stages; ++k)
+    finished.push_back(unpack(&stages[k * SUMMARY_COLUMNS]));
+  const StageSummary now = unpack(current.data());
+  const bool ordered =
+      std::all_of(finished.begin(), finished.end(), [&](const StageSummary &stage) {
+        return stage.stage == &stage - finished.data();
+      });
+  if (!ordered || now.stage != static_cast<int>(n_stages) || std::isinf(position[0]) ||
+      learned > static_cast<std::int64_t>(n_stages) ||
+      stage_begin > static_cast<std::int64_t>(archive.size()) ||
+      sampled != (next < static_cast<std::int64_t>(candidates.size())) ||
+      next > static_cast<std::int64_t>(candidates.size()) ||
+      (sampled && now.stage >= s.settings.stages) ||
+      (!relaxation.empty() && !(sampled && s.settings.relax_steps > 0)))
     throw Error("the checkpoint is damaged: its counters contradict each other");
+  Totals t;
+  const std::string TOTAL = "a count of the search";
+  t.evaluations = whole_number(totals[0], TOTAL);
+  t.drawn = whole_number(totals[1], TOTAL);
+  t.rejected = whole_number(totals[2], TOTAL);
+  t.outside = whole_number(totals[3], TOTAL);
+  t.duplicates = whole_number(totals[4], TOTAL);
+  t.failed = whole_number(totals[5], TOTAL);
+  t.network_calls = whole_number(totals[6], TOTAL);
+  t.non_finite_scores = whole_number(totals[7], TOTAL);
+  t.skipped_steps = whole_number(totals[8], TOTAL);
+  t.seconds_sampling = totals[9];
+  t.seconds_training = totals[10];
+  t.seconds_evaluating = totals[11];
   Evaluation resumed(s.system, s.settings);
   if (!relaxation.empty())
     resumed.restore(0, relaxation);
-  const int learned = static_cast<int>(position[2]);
   Trainer &trainer = s.learner.trainer();
   Trainer::Optimiser score = trainer.score_optimiser(), force = trainer.force_optimiser();
   TrainingPosition training;
   const bool under_way = file.has(TRAINING);
   if (under_way) {
-    if (!s.settings.train || learned == static_cast<int>(n_stages))
+    if (!s.settings.train || learned == static_cast<std::int64_t>(n_stages))
       throw Error("the checkpoint is damaged: it has a training of a stage that is not full");
-    training = get_training(file, learned, s.settings.guided());
+    training = get_training(file, static_cast<int>(learned), s.settings.guided());
   }
   if (under_way || !s.settings.optim_reset) {
     get_optimiser(file, "optimiser.score", score);
@@ -471,31 +447,17 @@ void Search::restore(const SafeTensors &file) {
 
   s.classes = ClassRegistry(representatives);
   s.archive = std::move(archive);
-  s.finished.clear();
-  for (std::size_t k = 0; k < n_stages; ++k)
-    s.finished.push_back(unpack(&stages[k * SUMMARY_COLUMNS]));
-  s.current = unpack(current.data());
+  s.finished = std::move(finished);
+  s.current = now;
   s.queue = std::move(candidates);
   s.reference = position[0];
   s.sampled = sampled;
-  s.learned = learned;
-  s.next = static_cast<std::size_t>(position[3]);
-  s.stage_begin = static_cast<std::int64_t>(position[4]);
+  s.learned = static_cast<int>(learned);
+  s.next = static_cast<std::size_t>(next);
+  s.stage_begin = stage_begin;
   if (!relaxation.empty())
-    s.evaluation.restore(static_cast<std::int64_t>(s.next), relaxation);
-  Totals &t = s.totals;
-  t.evaluations = static_cast<std::int64_t>(totals[0]);
-  t.drawn = static_cast<std::int64_t>(totals[1]);
-  t.rejected = static_cast<std::int64_t>(totals[2]);
-  t.outside = static_cast<std::int64_t>(totals[3]);
-  t.duplicates = static_cast<std::int64_t>(totals[4]);
-  t.failed = static_cast<std::int64_t>(totals[5]);
-  t.network_calls = static_cast<std::int64_t>(totals[6]);
-  t.non_finite_scores = static_cast<std::int64_t>(totals[7]);
-  t.skipped_steps = static_cast<std::int64_t>(totals[8]);
-  t.seconds_sampling = totals[9];
-  t.seconds_training = totals[10];
-  t.seconds_evaluating = totals[11];
+    s.evaluation.restore(next, relaxation);
+  s.totals = t;
 }
 
 std::uint64_t Search::identity() const {
@@ -539,10 +501,10 @@ void Search::load_archive(const SafeTensors &checkpoint) {
                 "its archive, or leave out guide");
   const std::size_t n_classes =
       doubles(checkpoint, "search.classes").size() / static_cast<std::size_t>(s.system.n_mobile);
-  const Archive old =
-      get_archive(checkpoint, s.system.n_mobile, n_force, static_cast<int>(n_classes));
+  const Archive old = get_archive(checkpoint, s.system.n_mobile, n_force,
+                                  static_cast<int>(n_classes), std::numeric_limits<int>::max());
   for (Record record : old.records()) {
-    record.stage = LOADED;
+    record.stage = LOADED_STAGE;
     record.evaluation = 0;
     record.offset = -1;
     if (record.status != Status::FAILED)
