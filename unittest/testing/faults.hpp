@@ -113,7 +113,7 @@ private:
     if (kind == "exit")
       std::exit(EXIT_STATUS);
     if (kind == "leak" || kind == "overflow") {
-      const std::size_t size = 1000;
+      volatile std::size_t size = 1000;  // the compiler must not know
       volatile char *memory = new char[size];
       memory[kind == "leak" ? 0 : size] = 1;
       if (kind == "overflow")
