@@ -293,7 +293,11 @@ void FixGODiff::start_search() {
     impl->search->restore(*state);
     impl->files =
         std::make_unique<godiff::RunFiles>(godiff::RunFiles::resume(files, system, *state));
-    impl->training = impl->files->read_training();
+    try {
+      impl->training = impl->files->read_training();
+    } catch (const godiff::Error &e) {
+      error->warning(FLERR, "Fix godiff: {}: the training begins anew", e.what());
+    }
   } else {
     if (!options.load.empty()) {
       const godiff::SafeTensors old = godiff::SafeTensors::read(options.load);

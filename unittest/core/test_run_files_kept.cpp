@@ -117,7 +117,7 @@ TEST(RunFilesKept, LeftoversOfAKilledRunAreRemoved) {
     put_content(folder.file(name), "x");
   { RunFiles::create(options, toy_system()); }
   EXPECT_EQ(folder.list(), (std::vector<std::string>{"g.ckpt.tmp.mine", "g.csv", "g.csv.tmp.5.0",
-                                                     "g.journal.3", "g.xyz", "h.ckpt.tmp.1.0"}));
+                                                     "g.xyz", "h.ckpt.tmp.1.0"}));
 }
 
 // Before a search begins, and before anything of an earlier one is lost.
@@ -246,9 +246,7 @@ TEST(RunFilesKept, StateOfATraining) {
   }
   EXPECT_EQ(folder.list(), (std::vector<std::string>{"g.csv", "g.training", "g.xyz"}));
   RunFiles files = RunFiles::create(options, toy_system());
-  EXPECT_TRUE(files.read_training().has_value()) << "it is not for create() to remove";
-  files.remove_training();
-  EXPECT_FALSE(files.read_training().has_value());
+  EXPECT_FALSE(files.read_training().has_value()) << "it belongs to another search";
   put_content(folder.file("g.training"), "damaged");
   EXPECT_NE(message_of<Error>([&] { files.read_training(); }).find(folder.file("g.training")),
             std::string::npos);
@@ -261,6 +259,9 @@ TEST(RunFilesKept, CheckpointsAndJournalsOfAPrefix) {
   some_state(4.0).write(folder.file("g.ckpt"));
   EXPECT_EQ(RunFiles::read_checkpoint(options.prefix)->get("x")[0].item<double>(), 4.0);
   RunFiles files = RunFiles::create(options, toy_system());
+  EXPECT_FALSE(RunFiles::read_checkpoint(options.prefix).has_value())
+      << "it belongs to another search";
+  some_state(5.0).write(folder.file("g.ckpt"));
   for (const int world : {0, 1, 7})
     Journal::create(godiff::journal_path(options.prefix, world), 1);
   const std::string &p = options.prefix;
