@@ -259,4 +259,23 @@ TEST(ReferenceGraph, CoincidentAtomsAreFlaggedAndHaveNoDirection) {
             0);
 }
 
+// The sanitizer ends this test where such a number becomes an integer.
+TEST(Cell, WhatIsNowhereHasNoImages) {
+  for (const bool periodic : {true, false}) {
+    const Cell cell({{{7, 0, 0}, {2, 6, 0}, {0, 0, 9}}}, {periodic, true, false});
+    for (const double bad : {std::nan(""), HUGE_VAL, -HUGE_VAL, 1e300, -1e300, 1e11})
+      for (int k = 0; k < 3; ++k) {
+        Vec3 r{1, 1, 1};
+        r[k] = bad;
+        int images = 0;
+        cell.for_images(r, 5.0, [&](const Vec3 &) { ++images; });
+        EXPECT_EQ(images, 0) << bad;
+        cell.minimum_image(r);
+      }
+    int images = 0;
+    cell.for_images({1 + 7e6, 1, 1}, 2.0, [&](const Vec3 &) { ++images; });
+    EXPECT_EQ(images, periodic ? 1 : 0) << "far away, but a place";
+  }
+}
+
 }  // namespace

@@ -309,6 +309,23 @@ TEST(EngineRefusals, NoForceHead) {
   EXPECT_THROW(twins.engine.force_gradient(x, target), Error);
 }
 
+// The sanitizer ends this test where such a number becomes an integer.
+TEST(EngineRefusals, AtomsThatAreNowhere) {
+  const System system = small_alloy({true, true, false});
+  Twins twins(system, short_network(), at::kFloat);
+  for (const double bad : {std::nan(""), HUGE_VAL, -HUGE_VAL, 1e7, -1e300}) {
+    at::Tensor x = scattered(system, 2, 7);
+    x[1][1][1] = bad;
+    try {
+      twins.engine.score(x, spread_times(2));
+      ADD_FAILURE() << bad;
+    } catch (const Error &error) {
+      EXPECT_EQ(std::string(error.what()).find("a mobile atom is at coordinate "), 0u)
+          << error.what();
+    }
+  }
+}
+
 TEST(EngineRefusals, WrongShapes) {
   Twins twins(heptamer_pt(), short_network(), at::kFloat);
   const at::Tensor x = scattered(twins.system, 2, 93), t = spread_times(2);

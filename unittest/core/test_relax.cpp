@@ -178,4 +178,19 @@ TEST(Relaxation, GoesOnBitForBitFromItsState) {
   EXPECT_THROW(other.restore({1, 2, 3}), Error);
 }
 
+// Their squares are infinite, and a ratio of such squares once became a position.
+TEST(Relaxation, ForcesBeyondAllBoundsMoveNoAtomAway) {
+  const System s = godiff_test::open_box(20, 2);
+  for (const double strength : {1e100, 1e154, 1e300, 1.7e308}) {
+    Relaxation relaxation(s, 40, FTOL);
+    relaxation.start({10, 10, 10, 12, 10, 10});
+    const std::vector<double> f{strength, -strength, 0, -strength, 1e-300, strength};
+    while (!relaxation.advance(f.data()))
+      for (const double x : relaxation.positions())
+        ASSERT_LT(std::abs(x - 10), 10) << strength;
+    Relaxation other(s, 40, FTOL);
+    EXPECT_NO_THROW(other.restore(relaxation.state())) << strength;
+  }
+}
+
 }  // namespace

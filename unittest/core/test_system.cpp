@@ -5,6 +5,7 @@
 
 #include <gtest/gtest.h>
 
+#include "core/base/error.hpp"
 #include "core/base/random.hpp"
 #include "systems.hpp"
 
@@ -78,6 +79,23 @@ TEST(TooClose, HeightAlone) {
   EXPECT_FALSE(too_close(s, {1, 1, 1}, 1.0));
   EXPECT_TRUE(too_close(s, {1, 1, std::nextafter(1.0, 0.0)}, 1.0));
   EXPECT_TRUE(too_close(s, {8, 1, std::nextafter(1.0, 0.0)}, 1.0)) << "the next image";
+}
+
+TEST(Validate, TemplateAtomsMustBeSomewhere) {
+  System s = godiff_test::make_system({{{7, 0, 0}, {0, 6, 0}, {0, 0, 9}}}, {true, true, false},
+                                      {1, 1, 1, 3, 1, 1}, {78, 78}, {78}, 2, 8);
+  EXPECT_NO_THROW(godiff::validate(s));
+  s.ids[1] = 17;
+  for (const double bad : {std::nan(""), HUGE_VAL, -HUGE_VAL, 1e7, -1e300}) {
+    s.template_positions[4] = bad;
+    try {
+      godiff::validate(s);
+      ADD_FAILURE() << bad;
+    } catch (const godiff::Error &error) {
+      EXPECT_EQ(std::string(error.what()).find("template atom 17 is at coordinate "), 0u)
+          << error.what();
+    }
+  }
 }
 
 }  // namespace

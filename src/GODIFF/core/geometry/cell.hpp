@@ -27,7 +27,8 @@ public:
   Vec3 wrap(const Vec3 &r) const;
   /// The shortest image of the difference vector along periodic axes.
   Vec3 minimum_image(const Vec3 &difference) const;
-  /// Calls visit(difference + S*H) for every image S with |difference + S*H| < cutoff.
+  /// Calls visit(difference + S*H) for every image S with |difference + S*H| < cutoff; for no image
+  /// when the difference is not finite or 10^9 cells away.
   template <class Visit> void for_images(const Vec3 &difference, double cutoff, Visit visit) const;
 
 private:

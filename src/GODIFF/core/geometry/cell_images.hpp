@@ -12,6 +12,11 @@ template <class Visit>
 void Cell::for_images(const Vec3 &difference, double cutoff, Visit visit) const {
   // |r| < cutoff implies |f_k| < cutoff / width_k, which bounds the images per axis.
   const Vec3 f = fractional(difference);
+  // What is nowhere, or too far away to number its images, has none.
+  constexpr double MOST_CELLS = 1e9;
+  for (int k = 0; k < 3; ++k)
+    if (!(std::abs(f[k]) < MOST_CELLS))
+      return;
   int low[3], high[3];
   for (int k = 0; k < 3; ++k) {
     if (periodic_[k]) {

@@ -20,6 +20,11 @@ void validate(const System &system) {
   for (int z : system.atomic_numbers)
     if (z < 1 || z > 99)
       throw Error("atomic number " + std::to_string(z) + " is outside 1 to 99");
+  for (std::size_t k = 0; k < system.template_positions.size(); ++k)
+    if (!(std::abs(system.template_positions[k]) <= FARTHEST))
+      throw Error("template atom " + std::to_string(system.ids[k / 3]) + " is at coordinate " +
+                  std::to_string(system.template_positions[k]) +
+                  ", which is not a place in a cell");
   if (!(system.z_lo < system.z_hi))
     throw Error("the confinement window is empty: " + std::to_string(system.z_lo) + " to " +
                 std::to_string(system.z_hi));

@@ -29,10 +29,13 @@ struct System {
   int mobile_number(std::int64_t i) const { return atomic_numbers[n_template + i]; }
 };
 
+/// No coordinate is further away (Angstrom): images of what is cannot be numbered.
+constexpr double FARTHEST = 1e6;
+
 /// Positions of the mobile atoms of one structure, [3*n_mobile], Angstrom.
 using Positions = std::vector<double>;
 
-/// Throws godiff::Error unless array sizes, elements and window of the system fit together.
+/// Throws godiff::Error unless array sizes, elements, template and window of the system fit together.
 void validate(const System &system);
 
 /// True when two atoms, at least one of them mobile, are closer than `distance` (Angstrom).

@@ -66,7 +66,13 @@ std::int64_t chunks_in(std::int64_t count, std::int64_t size) {
 at::Tensor checked_positions(const at::Tensor &positions, std::int64_t n_mobile) {
   if (positions.dim() != 3 || positions.size(1) != n_mobile || positions.size(2) != 3)
     throw Error("positions must have the shape [structures, mobile atoms, 3]");
-  return positions.to(at::kCPU, at::kDouble).contiguous();
+  const at::Tensor checked = positions.to(at::kCPU, at::kDouble).contiguous();
+  const double *x = checked.const_data_ptr<double>();
+  for (std::int64_t k = 0; k < checked.numel(); ++k)
+    if (!(std::abs(x[k]) <= FARTHEST))
+      throw Error("a mobile atom is at coordinate " + std::to_string(x[k]) +
+                  ", which is not a place in a cell");
+  return checked;
 }
 
 // The atom of every slot, as the index of gather() and scatter() along the rows of [B,N,3].

@@ -20,6 +20,9 @@ constexpr int DOWNHILL_DELAY = 5;
 constexpr double MAX_MOVE = 0.2;  // Angstrom per atom and step
 constexpr std::size_t SCALARS = 4;
 constexpr double FASTEST = 1e100;  // its square is finite
+// eV/Angstrom. What is stronger counts as this: a move is cut to MAX_MOVE anyway, and the square of a
+// velocity is finite after any number of steps.
+constexpr double STRONGEST = 1e80;
 
 }  // namespace
 
@@ -38,6 +41,8 @@ void Relaxation::start(const Positions &positions) {
 
 bool Relaxation::advance(const double *forces) {
   std::vector<double> f(forces, forces + x_.size());
+  for (double &component : f)
+    component = std::clamp(component, -STRONGEST, STRONGEST);
   double largest = 0.0, power = 0.0, ff = 0.0, vv = 0.0;
   for (std::size_t i = 0; i < f.size(); i += 3) {
     // A force that presses an atom out of the window does no work.

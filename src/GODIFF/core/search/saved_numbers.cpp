@@ -11,7 +11,6 @@ namespace godiff {
 
 namespace {
 
-constexpr double FARTHEST = 1e6;        // Angstrom; images of what is further cannot be numbered
 constexpr double LARGEST_NUMBER = 200;  // above every atomic number, which is on the diagonal
 
 [[noreturn]] void refuse(const std::string &what, double value, const std::string &wanted) {
