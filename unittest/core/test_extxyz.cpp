@@ -132,4 +132,26 @@ TEST(Extxyz, RefusesPositionsOfAnotherSize) {
   EXPECT_EQ(writer.offset(), 0);
 }
 
+// A state says that there was no frame yet, and the file is one of somebody else.
+TEST(Extxyz, ContinuesOnlyAFileOfThisSystem) {
+  TemporaryFolder folder;
+  const std::string path = folder.file("g.xyz");
+  const auto refusal = [&](const std::string &text, std::int64_t offset) {
+    godiff_test::put_content(path, text);
+    const std::string message =
+        message_of<Error>([&] { ExtxyzWriter::resume(path, small_system(), offset); });
+    EXPECT_EQ(content(path), message.empty() ? text.substr(0, offset) : text);
+    return message;
+  };
+  const std::string frame = "4" + FRAME_1.substr(1), cell = "3\nLattice=\"5 0 0 -1.25 4 0 0 0 21\"";
+  for (const std::string &foreign : {std::string("a letter\n"), frame, cell, std::string("\n")})
+    EXPECT_EQ(refusal(foreign, 0), "cannot continue " + path +
+                                       ": it does not begin with a frame of 3 atoms in this cell; "
+                                       "put the file that belongs to the checkpoint back");
+  EXPECT_NE(refusal(frame, static_cast<std::int64_t>(frame.size())), "");
+  for (const std::size_t size : {std::size_t(0), std::size_t(1), std::size_t(9), FRAME_1.size()})
+    EXPECT_EQ(refusal(FRAME_1.substr(0, size), 0), "") << "torn after the checkpoint";
+  EXPECT_EQ(refusal(FRAME_1, static_cast<std::int64_t>(FRAME_1.size())), "");
+}
+
 }  // namespace

@@ -5,6 +5,7 @@
 
 #include <gtest/gtest.h>
 
+#include "core/base/error.hpp"
 #include "core/io/safetensors.hpp"
 #include "temporary_folder.hpp"
 #include "toy_search.hpp"
@@ -111,6 +112,24 @@ TEST(RunFiles, ContinueWhereTheStateWasSaved) {
   }
   EXPECT_EQ(content(folder.file("g.csv")), csv);
   EXPECT_EQ(content(folder.file("g.xyz")), xyz);
+}
+
+TEST(RunFiles, TheTemplateOfAStateMustBeSomewhere) {
+  Search search(toy_system(), many_stages(2));
+  SafeTensors state = search.save();
+  EXPECT_EQ(godiff::template_positions(state), toy_system().template_positions);
+  const at::Tensor good = state.get("search.template_positions");
+  for (const double bad : {std::nan(""), HUGE_VAL, -HUGE_VAL, 1e12}) {
+    at::Tensor t = good.clone();
+    t.data_ptr<double>()[4] = bad;
+    state.put("search.template_positions", t);
+    const std::string message =
+        godiff_test::message_of<godiff::Error>([&] { godiff::template_positions(state); });
+    EXPECT_EQ(message.find("the checkpoint is damaged: a coordinate of the template is "), 0u)
+        << bad << ": " << message;
+  }
+  state.put("search.template_positions", good.to(at::kFloat));
+  EXPECT_THROW(godiff::template_positions(state), godiff::Error);
 }
 
 }  // namespace

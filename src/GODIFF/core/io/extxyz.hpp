@@ -35,6 +35,8 @@ public:
   /// As these two for a file that is open already.
   static ExtxyzWriter create(OwnedFile file, const System &system);
   static ExtxyzWriter resume(OwnedFile file, const System &system, std::int64_t offset);
+  /// Throws when resume() would for this file.
+  static void check_end(const OwnedFile &file, const System &system, std::int64_t offset);
 
   /// Adds a frame; mobile [3*n_mobile] Angstrom. Returns the byte offset where it begins.
   std::int64_t append(const FrameInfo &info, const Positions &mobile);

@@ -140,7 +140,7 @@ RunFiles RunFiles::resume(const RunFileOptions &options, const System &system,
   if (options.dump_all) {
     xyz = xyz_end < 0 ? own(options.prefix + XYZ) : open(XYZ);
     if (xyz_end >= 0)
-      AppendFile::check_end(xyz, xyz_end);
+      ExtxyzWriter::check_end(xyz, system, xyz_end);
   }
   clean_up(options, csv);
   files.csv_ = CsvLog::resume(std::move(csv), csv_end);
