@@ -139,7 +139,7 @@ void FixGODiff::start_journals() {
       for (const std::string &path : godiff::journals_of(impl->options.prefix))
         for (godiff::JournalRecord &record : godiff::Journal::read(path, identity))
           records.push_back(std::move(record));
-      impl->replay = godiff::Replay(records);
+      impl->replay = godiff::Replay(records, impl->settings, impl->system);
     });
   }
   agree(failure);  // nobody writes before all have read

@@ -190,7 +190,7 @@ inline void damage_content(godiff::SafeTensors &file, Dice &dice) {
   std::vector<std::string> state;
   for (const std::string &name : names)
     if (name.rfind("search.", 0) == 0 || name.rfind("archive.", 0) == 0 ||
-        name.rfind("optimiser.", 0) == 0)
+        name.rfind("optimiser.", 0) == 0 || name.rfind("training.", 0) == 0)
       state.push_back(name);
   const std::string name = dice.of(dice.one_in(4) || state.empty() ? names : state);
   at::Tensor t = file.get(name).clone();

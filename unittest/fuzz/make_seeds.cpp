@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// Writes the files that a fuzzer starts from: make_seeds FOLDER
+// Writes the files that the fuzzers start from into FOLDER/checkpoint, FOLDER/training and
+// FOLDER/journal: make_seeds FOLDER
 #include <filesystem>
 #include <fstream>
 #include <iostream>
 #include <string>
 
+#include "journals.hpp"
 #include "saved_searches.hpp"
 
 namespace {
@@ -24,21 +26,31 @@ int main(int argc, char **argv) {
     return 1;
   }
   try {
-    const std::filesystem::path folder = argv[1];
-    std::filesystem::create_directories(folder);
+    const std::filesystem::path folder = argv[1], checkpoints = folder / "checkpoint",
+                                trainings = folder / "training", journals = folder / "journal";
+    for (const auto &path : {checkpoints, trainings, journals})
+      std::filesystem::create_directories(path);
     int k = 0;
     for (const auto &saved : godiff_test::saved_searches()) {
-      write(folder / ("search-" + std::to_string(k++)), saved.bytes);
+      write(checkpoints / ("search-" + std::to_string(k++)), saved.bytes);
       std::cout << saved.name << ": " << saved.bytes.size() << " bytes\n";
     }
+    for (const auto &saved : godiff_test::saved_in_training()) {
+      godiff::Search search(godiff_test::toy_system(), saved.settings);
+      search.restore(godiff::SafeTensors::from_bytes(saved.bytes, saved.name));
+      write(trainings / std::to_string(k++), search.save_training().to_bytes());
+    }
+    for (const auto &search : godiff_test::journaled_searches())
+      write(journals / std::to_string(k++), search.journal);
     // Small ones, where changes of single bytes reach the header.
     godiff::SafeTensors small;
-    write(folder / "empty", small.to_bytes());
+    write(checkpoints / "empty", small.to_bytes());
     small.put_metadata("format", "godiff-checkpoint");
     small.put_metadata("format_version", "1");
     small.put("search.position", at::zeros({5}, at::kDouble));
     small.put("archive.integers", at::zeros({0, 5}, at::kLong));
-    write(folder / "small", small.to_bytes());
+    write(checkpoints / "small", small.to_bytes());
+    write(journals / "empty", godiff_test::sealed_journal({}));
   } catch (const std::exception &error) {
     std::cerr << "make_seeds: " << error.what() << "\n";
     return 1;

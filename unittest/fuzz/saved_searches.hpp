@@ -59,6 +59,30 @@ inline SavedSearch saved_after(const std::string &name, const godiff::Settings &
   return {name, settings, state.to_bytes()};
 }
 
+/// The search while the first stage is learned, after this many steps of the training.
+inline std::unique_ptr<godiff::Search> in_training(const godiff::Settings &settings, int steps) {
+  auto search = std::make_unique<godiff::Search>(toy_system(), settings);
+  search->set_reference(-10.0);
+  search->prepare({});
+  while (search->has_request())
+    evaluate_one(*search, springs());
+  search->prepare([&](const char *, std::int64_t, std::int64_t) { return --steps > 0; });
+  return search;
+}
+
+/// Searches that are stopped in their training: of the force head, and of the score.
+inline std::vector<SavedSearch> saved_in_training() {
+  std::vector<SavedSearch> saved;
+  for (const bool guided : {true, false}) {
+    godiff::Settings settings = tiny_settings();
+    settings.guide = guided ? 0.2 : 0.0;
+    settings.train_steps = 6;
+    saved.push_back({guided ? "training its force head" : "training its score", settings,
+                     in_training(settings, 3)->save().to_bytes()});
+  }
+  return saved;
+}
+
 inline std::vector<SavedSearch> saved_searches() {
   std::vector<SavedSearch> saved;
   saved.push_back(saved_after("in the middle of a stage", tiny_settings(), 8, true));
@@ -81,6 +105,9 @@ inline std::vector<SavedSearch> saved_searches() {
   exact.double_precision = true;
   exact.stages = 2;
   saved.push_back(saved_after("finished, double precision", exact, 6, true));
+
+  for (SavedSearch &training : saved_in_training())
+    saved.push_back(std::move(training));
   return saved;
 }
 
@@ -148,6 +175,22 @@ public:
     search_.restore(fresh_);
     const std::string refusal = keeps_the_rules(
         [&] { search_.load_network(godiff::SafeTensors::from_bytes(bytes, "teacher.ckpt")); });
+    if (refusal.empty())
+      go_on();
+    return refusal;
+  }
+
+  /// Reads the state of a training for the search that was saved; what is accepted goes on. Returns
+  /// the message of the refusal, "" if there was none. Throws RuleBroken.
+  std::string train(const std::string &bytes) {
+    search_.restore(godiff::SafeTensors::from_bytes(saved_.bytes, "run.ckpt"));
+    const std::string before = state_bytes(search_);
+    bool taken = false;
+    const std::string refusal = keeps_the_rules([&] {
+      taken = search_.restore_training(godiff::SafeTensors::from_bytes(bytes, "run.training"));
+    });
+    if (!taken && state_bytes(search_) != before)
+      throw RuleBroken("a refused training has changed the search");
     if (refusal.empty())
       go_on();
     return refusal;

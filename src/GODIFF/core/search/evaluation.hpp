@@ -48,11 +48,6 @@ public:
   /// ForceNeed::ALL; nullptr with ForceNeed::NONE). Returns true when the candidate is done, false
   /// when its relaxation goes on. Throws godiff::Error when forces are needed and missing.
   bool report(double energy, const double *forces);
-  /// True when report() can do with this number of force components.
-  bool fits(std::size_t forces) const {
-    return forces ==
-           (need_ == ForceNeed::NONE ? 0 : 3 * static_cast<std::size_t>(system_.n_atoms()));
-  }
   /// Ends the candidate as failed: its energy could not be computed.
   void fail();
   /// What came of the candidate that is done.
