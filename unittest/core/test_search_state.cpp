@@ -374,4 +374,49 @@ TEST(Transfer, RefusesWhatDoesNotFit) {
   EXPECT_TRUE(contains(refused(missing, toy_settings()), "painn.message.0.1.weight"));
 }
 
+TEST(SaveRestore, AStageWhoseEnergiesHaveAllFailedIsRefused) {
+  const Settings s = toy_settings();
+  Search search(toy_system(), s);
+  search.set_reference(-10.0);
+  search.prepare({});
+  const auto fail = [&] {
+    while (search.has_request())
+      search.report(NAN, nullptr);
+  };
+  const std::string refusal = message_of<Error>(fail);
+  EXPECT_EQ(refusal,
+            "the energy of all 6 candidates of stage 1 is not finite: check the pair style, "
+            "mindist and confine");
+  // Whoever caught that and goes on is told the same.
+  EXPECT_TRUE(search.work_due());
+  EXPECT_EQ(message_of<Error>([&] { search.prepare({}); }), refusal);
+  EXPECT_EQ(message_of<Error>([&] { reborn(search, toy_system(), s); }), refusal);
+}
+
+// Structures of an earlier search have a stage of their own.
+TEST(SaveRestore, LoadedArchivesSurvive) {
+  Settings s = toy_settings();
+  for (const double guide : {0.0, 0.2}) {
+    s.guide = guide;
+    Search earlier(toy_system(), s);
+    run(earlier);
+    Search search(toy_system(), s);
+    search.load_archive(earlier.save());
+    ASSERT_EQ(search.archive().size(), earlier.archive().size());
+    EXPECT_EQ(search.archive()[0].stage, godiff::LOADED_STAGE);
+    EXPECT_EQ(state_bytes(*reborn(search, toy_system(), s)), state_bytes(search));
+    search.set_reference(-10.0);
+    search.prepare({});
+    evaluate_one(search, springs());
+    const auto copy = reborn(search, toy_system(), s);
+    run(search);
+    run(*copy);
+    EXPECT_EQ(state_bytes(*copy), state_bytes(search));
+    // And a search can begin with what such a one has collected.
+    Search third(toy_system(), s);
+    third.load_archive(search.save());
+    EXPECT_EQ(third.archive().size(), 2 * earlier.archive().size());
+  }
+}
+
 }  // namespace

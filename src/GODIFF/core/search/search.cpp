@@ -62,11 +62,13 @@ bool Search::finished() const {
 
 bool Search::work_due() const {
   const State &s = *state_;
-  return s.learning_due() || (!s.all_sampled() && !s.sampled);
+  return s.learning_due() || s.stage_failed() || (!s.all_sampled() && !s.sampled);
 }
 
 bool Search::prepare(const Progress &progress) {
   State &s = *state_;
+  if (s.stage_failed())
+    State::refuse_failed(s.queue.size(), s.current.stage);
   if (s.learning_due() && !s.learn(progress))
     return false;
   if (!s.all_sampled() && !s.sampled && !s.sample(progress))
@@ -83,8 +85,7 @@ bool Search::training_under_way() const {
 }
 
 bool Search::has_request() const {
-  // A stage that failed as a whole stays sampled with nothing left to ask for.
-  return state_->sampled && state_->next < state_->queue.size();
+  return state_->sampled && !state_->stage_failed();
 }
 
 const Positions &Search::request() const {

@@ -97,11 +97,12 @@ public:
 
   /// True when all candidates of all stages have been evaluated.
   bool finished() const;
-  /// True when prepare() would train or sample (long work).
+  /// True when prepare() would train or sample (long work), or refuse to.
   bool work_due() const;
   /// Learns from the last full stage and draws the next candidates, as far as due. Returns false when
   /// `progress` interrupted it: with the next call training goes on where it was, and sampling, which
-  /// has changed nothing, starts again. Throws godiff::Error when no candidate passes mindist.
+  /// has changed nothing, starts again. Throws godiff::Error when no candidate passes mindist, and
+  /// after a stage whose energies have all failed.
   bool prepare(const Progress &progress);
   /// Lets the other ranks return from Learner::serve().
   void dismiss_helpers();
@@ -155,7 +156,8 @@ public:
   /// progress with a training, this is the state after that step.
   SafeTensors save() const;
   /// Continues from save(); throws godiff::Error naming the first setting or system property that
-  /// differs. Afterwards the search behaves bit for bit as the saved one.
+  /// differs, and for one that had just seen all energies of a stage fail. Afterwards the search
+  /// behaves bit for bit as the saved one.
   void restore(const SafeTensors &state);
   /// 64 bits that tell searches apart: by settings, system and template.
   std::uint64_t identity() const;

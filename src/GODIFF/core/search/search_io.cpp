@@ -295,7 +295,6 @@ void compare(const std::string &saved, const std::string &now, const std::string
 }
 
 constexpr const char *TEMPLATE = "search.template_positions";
-constexpr int LOADED = -1;      // stage of records that another search has evaluated
 constexpr double MOVED = 1e-6;  // Angstrom; what writing and reading a data file may do
 
 }  // namespace
@@ -398,6 +397,8 @@ void Search::restore(const SafeTensors &file) {
   for (std::size_t k = 0; k < n_stages; ++k)
     finished.push_back(unpack(&stages[k * SUMMARY_COLUMNS]));
   const StageSummary now = unpack(current.data());
+  if (sampled && !candidates.empty() && next == static_cast<std::int64_t>(candidates.size()))
+    State::refuse_failed(candidates.size(), now.stage);
   const bool ordered =
       std::all_of(finished.begin(), finished.end(), [&](const StageSummary &stage) {
         return stage.stage == &stage - finished.data();

@@ -115,12 +115,16 @@ bool Search::State::sample(const Progress &progress) {
   return true;
 }
 
+void Search::State::refuse_failed(std::size_t candidates, int stage) {
+  throw Error("the energy of all " + std::to_string(candidates) + " candidates of stage " +
+              std::to_string(stage + 1) +
+              " is not finite: check the pair style, mindist and confine");
+}
+
 void Search::State::close_stage() {
   const std::int64_t evaluated = static_cast<std::int64_t>(archive.size()) - stage_begin;
   if (current.failed == evaluated)
-    throw Error("the energy of all " + std::to_string(evaluated) + " candidates of stage " +
-                std::to_string(current.stage + 1) +
-                " is not finite: check the pair style, mindist and confine");
+    refuse_failed(queue.size(), current.stage);
   finished.push_back(current);
   queue.clear();
   next = 0;

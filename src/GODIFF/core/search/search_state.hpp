@@ -41,6 +41,8 @@ struct Search::State {
   std::chrono::steady_clock::time_point asked{};  // when the open request was first given
 
   bool all_sampled() const { return current.stage >= settings.stages; }
+  /// All energies of the stage have failed: it stays sampled with nothing left to ask for.
+  bool stage_failed() const { return sampled && next == queue.size(); }
   bool learning_due() const {
     return settings.train && learned < static_cast<int>(finished.size());
   }
@@ -55,6 +57,7 @@ struct Search::State {
   /// Puts the result of candidate `next` on record.
   void record(const Evaluated &result);
   void close_stage();
+  [[noreturn]] static void refuse_failed(std::size_t candidates, int stage);
 };
 
 }  // namespace godiff
