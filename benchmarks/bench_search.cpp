@@ -100,7 +100,7 @@ void run(int structures, const std::string &name, const std::string &folder) {
   std::printf("%9s | %7s %7s %6s %6s | %6s %6s %6s %7s %6s | %6s %6s %6s %6s %6s %6s\n", "archive",
               "draw", "finger", "report", "files", "learn", "end", "best", "ckpt", "ckpts", "save",
               "bytes", "read", "go on", "now", "peak");
-  Clock finger, report, record, end, best, checkpoint;
+  Clock finger, report, record, end, best, checkpoint, load;
   int next_row = std::min(stages, 2), since = 0, written = 0;
   for (int stage = 1; stage <= stages; ++stage) {
     search.prepare({});
@@ -133,6 +133,10 @@ void run(int structures, const std::string &name, const std::string &folder) {
       Search other(system, settings(stages));
       restore([&] { other.restore(state); });
     }
+    if (stage == stages) {
+      Search other(system, settings(stages));
+      load([&] { other.load_archive(state); });
+    }
     const double n = static_cast<double>(since) * STAGE, m = 1000.0 * since;
     const godiff::Totals &t = search.totals();
     std::printf("%9zu | %7.1f %7.1f %6.1f %6.1f | %6.1f %6.2f %6.1f %7.1f %6d | %6.2f %6.2f %6.2f "
@@ -144,6 +148,7 @@ void run(int structures, const std::string &name, const std::string &folder) {
     std::fflush(stdout);
     since = 0;
   }
+  std::printf("%12.2f s      load archive into a new search\n", load.per(1e6));
   for (const std::string &name : files.names())
     std::printf("%12ju bytes  %s\n", static_cast<std::uintmax_t>(std::filesystem::file_size(name)),
                 name.c_str());

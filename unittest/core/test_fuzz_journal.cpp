@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// Three thousand damaged journals and five hundred states of a training: each is taken as far as it can be, or refused
-// in one line.
+// Three thousand damaged journals and five hundred states of a training: each is taken as far as it can
+// be, or refused in one line.
 #include <cmath>
 #include <memory>
 #include <string>

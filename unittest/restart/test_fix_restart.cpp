@@ -256,3 +256,29 @@ TEST(Restart, RefusesWhatDoesNotFit) {
   std::filesystem::remove(options.folder / "godiff.s.csv");
   refused(search, "run 1\n", "cannot continue godiff.s.csv: No such file or directory");
 }
+
+// A stage in which the potential had failed everywhere is evaluated again, with the repaired one.
+TEST(Restart, GoesOnAfterAStageThatFailed) {
+  SmallSearch search;
+  const RunResult whole = search.run();
+  ASSERT_TRUE(whole.ok()) << whole.output;
+  RunOptions options;
+  options.folder = fresh_folder();
+  SmallSearch broken = search;
+  broken.words = "resume yes";
+  broken.before = "variable zero equal 0.0\nvariable bad atom exp(1000*(step>3))-1.0\n"
+                  "fix other mobile addforce v_zero 0.0 0.0 energy v_bad\n"
+                  "fix_modify other energy yes\n";
+  const std::string refusal = "energy of all 3 candidates of stage 2 is not finite: check the pair "
+                              "style, mindist and confine";
+  const RunResult first = broken.run(options);
+  EXPECT_NE(first.error().find(refusal), std::string::npos) << first.output;
+  // The second run counts its steps from 0.
+  broken.before.replace(broken.before.find("step>3"), 6, "step>0");
+  const RunResult second = broken.run(options);
+  EXPECT_NE(second.error().find(refusal), std::string::npos) << second.output;
+  search.words = "resume yes";
+  const RunResult repaired = search.run(options);
+  ASSERT_TRUE(repaired.ok()) << repaired.output;
+  expect_equal(whole, repaired);
+}
