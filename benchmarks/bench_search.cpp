@@ -149,10 +149,10 @@ void run(int structures, const std::string &name, const std::string &folder) {
     since = 0;
   }
   std::printf("%12.2f s      load archive into a new search\n", load.per(1e6));
-  for (const std::string &name : files.names())
+  for (const std::string &name : RunFiles::existing(options.prefix))
     std::printf("%12ju bytes  %s\n", static_cast<std::uintmax_t>(std::filesystem::file_size(name)),
                 name.c_str());
-  for (const std::string &name : files.names())
+  for (const std::string &name : RunFiles::existing(options.prefix))
     std::filesystem::remove(name);
 }
 
