@@ -330,8 +330,8 @@ void FixGODiff::check_lost() {
   const bigint mine = atom->nlocal;
   bigint all = 0;
   MPI_Allreduce(&mine, &all, 1, MPI_LMP_BIGINT, MPI_SUM, world);
-  if (all == impl->system.n_atoms())
-    return;
+  if (all >= impl->system.n_atoms())
+    return;  // place_atoms() refuses new ones
   impl->lost = true;
   if (!impl->shared)
     return;
