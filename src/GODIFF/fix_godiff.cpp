@@ -23,6 +23,7 @@
 #include "update.h"
 
 #include "core/base/error.hpp"
+#include "core/base/fault.hpp"
 #include "core/io/safetensors.hpp"
 
 using namespace LAMMPS_NS;
@@ -294,8 +295,9 @@ void FixGODiff::end_of_step() {
   impl->pe->addstep(update->ntimestep + 1);
   if (!impl->active)
     return;
-  const double energy = impl->pe->compute_scalar();
+  const double energy = godiff::fault_value("evaluate", impl->pe->compute_scalar());
   impl->active = false;
+  in_trouble_if([] { godiff::fault_point("evaluate"); });
   check_lost();
   if (impl->shared) {
     impl->vector[8] = energy;
@@ -421,10 +423,13 @@ void FixGODiff::leave_run() {
         impl->files->write_best(search);
         impl->files->write_checkpoint(search);
         saved = impl->ahead.empty() && !impl->anything_open;
-        if (search.finished() && !search.work_due()) {
-          impl->files->remove_training();
-          impl->files->remove_journals();
-        }
+        // A training under way is in the checkpoint.
+        impl->files->remove_training();
+      }
+      // Also what a run left that was killed just before it did this.
+      if (search.finished() && !search.work_due()) {
+        impl->files->remove_training();
+        impl->files->remove_journals();
       }
       update_outputs();
       if (evaluated || impl->worked)

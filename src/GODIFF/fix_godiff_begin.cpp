@@ -236,7 +236,14 @@ void FixGODiff::restore_template(const godiff::SafeTensors &state) {
   place_window();
 }
 
-/* ---------------------------------------------------------------------- */
+/* ----------------------------------------------------------------------
+   leader: PREFIX.training only saves time
+------------------------------------------------------------------------- */
+
+void FixGODiff::warn_of_training(const char *why) {
+  error->warning(FLERR, "Fix godiff: {}.training is of no use, the training begins anew: {}",
+                 impl->options.prefix, why);
+}
 
 /* ----------------------------------------------------------------------
    leader: the state to go on from, the latest of that in the restart file
@@ -292,7 +299,11 @@ void FixGODiff::start_search() {
     impl->search->restore(*state);
     impl->files =
         std::make_unique<godiff::RunFiles>(godiff::RunFiles::resume(files, system, *state));
-    impl->training = impl->files->read_training();
+    try {
+      impl->training = impl->files->read_training();
+    } catch (const godiff::Error &e) {
+      warn_of_training(e.what());
+    }
   } else {
     if (!options.load.empty()) {
       const godiff::SafeTensors old = godiff::SafeTensors::read(options.load);

@@ -325,8 +325,13 @@ bool FixGODiff::work(const char *when) {
   impl->worked = true;
   impl->last_tick = impl->training_saved = platform::walltime();
   const GODiff::ThreadScope threads(impl->threads);
-  if (impl->training && search.restore_training(*impl->training))
+  try {
+    if (impl->training && search.restore_training(*impl->training))
+      impl->training.reset();
+  } catch (const godiff::Error &e) {
+    warn_of_training(e.what());
     impl->training.reset();
+  }
   const bool done = search.prepare([this](const char *what, std::int64_t part, std::int64_t whole) {
     return progress(what, part, whole);
   });

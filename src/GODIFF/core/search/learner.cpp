@@ -6,6 +6,7 @@
 #include <ATen/Functions.h>
 
 #include "core/base/error.hpp"
+#include "core/base/fault.hpp"
 
 namespace godiff {
 
@@ -118,6 +119,7 @@ at::Tensor Learner::run_sample(const SampleRequest &request, const Tick &tick) {
   mine.first += share_of(group->rank()).begin;
   mine.count = share_of(group->rank()).count();
   const ScoreFunction score = [&](const at::Tensor &x, double t) {
+    fault_point("sample");
     return engine_.score(x, at::full({x.size(0)}, t, at::kDouble), count);
   };
   const ForceFunction forces = [&](const at::Tensor &x) {

@@ -10,6 +10,7 @@
 #include <ATen/TensorOperators.h>
 
 #include "core/base/error.hpp"
+#include "core/base/fault.hpp"
 #include "core/base/random.hpp"
 #include "core/diffusion/noiser.hpp"
 #include "core/diffusion/sampler.hpp"
@@ -246,6 +247,7 @@ TrainingReport Trainer::train_score(const at::Tensor &positions, const std::vect
     Noised noised;
     LeastSquares target;
     before_on_each(comm, [&] {
+      fault_point(training ? "train" : "validate");
       t = draw_times(settings_.seed, training ? Purpose::TRAINING_TIME : Purpose::VALIDATION_TIME,
                      stage, step, rows.size(0));
       noised =
@@ -266,6 +268,7 @@ TrainingReport Trainer::train_forces(const at::Tensor &positions, const at::Tens
     at::Tensor x;
     LeastSquares target;
     before_on_each(comm, [&] {
+      fault_point(pass == Pass::TRAINING ? "train" : "validate");
       x = positions.index_select(0, rows);
       const at::Tensor all = forces.index_select(0, rows);
       target = force_loss(
