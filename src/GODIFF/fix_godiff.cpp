@@ -244,6 +244,9 @@ void FixGODiff::set_reference() {
   if (impl->leader && !impl->search->has_reference() &&
       (!impl->settings.energy_absolute || std::isfinite(energy)))
     in_trouble_if([&] { impl->search->set_reference(energy); });
+  // From the first energy on there is something to resume.
+  if (impl->leader && !impl->resumed)
+    in_trouble_if([&] { impl->files->write_checkpoint(*impl->search); });
   impl->referenced = true;
 }
 
@@ -422,7 +425,8 @@ void FixGODiff::leave_run() {
         impl->files->sync();
         impl->files->write_best(search);
         impl->files->write_checkpoint(search);
-        saved = impl->ahead.empty() && !impl->anything_open;
+        // Worlds that go on with a relaxation under way find its energies in the journal only.
+        saved = impl->ahead.empty() && !impl->anything_open && search.request_step() == 0;
         // A training under way is in the checkpoint.
         impl->files->remove_training();
       }

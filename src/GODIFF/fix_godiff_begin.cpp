@@ -297,6 +297,8 @@ void FixGODiff::start_search() {
   files.temperature_unit = impl->units.temperature;
   if (state) {
     impl->search->restore(*state);
+    if (impl->shared)
+      impl->search->restart_candidate();
     impl->files =
         std::make_unique<godiff::RunFiles>(godiff::RunFiles::resume(files, system, *state));
     try {
@@ -316,8 +318,6 @@ void FixGODiff::start_search() {
     if (!old.empty())
       announce(fmt::format("Fix godiff replaces the files of an earlier search: {}\n",
                            utils::join_words(old, " ")));
-    // From the first energy on there is something to resume.
-    impl->files->write_checkpoint(*impl->search);
   }
   impl->printed = impl->saved_stages = impl->complete_stages();
 }

@@ -95,6 +95,10 @@ void expect_resumable(const SmallSearch &search, Layout layout, const std::strin
 const std::string TERMINATED = "ended by signal SIGTERM; everything is saved: run the same input "
                                "with keyword resume yes to go on";
 
+void copy_files(const fs::path &from, const fs::path &to) {
+  fs::copy(from, to, fs::copy_options::recursive | fs::copy_options::overwrite_existing);
+}
+
 void write(const fs::path &path, const std::string &text) {
   std::ofstream(path, std::ios::binary) << text;
 }
@@ -110,7 +114,7 @@ RunResult interrupted(const SmallSearch &search) {
 
 TEST(Terminated, InSamplingTrainingAndEvaluation) {
   for (const char *phase : {"sample:0:term:3", "sample:0:term:8", "train:0:term:3",
-                            "validate:0:term:1", "evaluate:0:term:2", "evaluate:0:term:3"})
+                            "evaluate:0:term:2", "evaluate:0:term:3"})
     expect_resumable(resumable(), Layout::ONE, phase, TERMINATED, Layout::ONE);
 }
 
@@ -127,13 +131,13 @@ TEST(Terminated, WithGuidance) {
 }
 
 TEST(Terminated, OnEitherOfTwoRanks) {
-  for (const char *fault : {"sample:0:term:8", "train:1:term:3", "evaluate:1:term:2"})
+  for (const char *fault : {"sample:0:term:8", "train:1:term:1", "evaluate:1:term:2"})
     expect_resumable(resumable(), Layout::TWO_RANKS, fault, TERMINATED, Layout::TWO_RANKS);
 }
 
 TEST(Terminated, InEitherOfTwoWorlds) {
   for (const char *fault :
-       {"sample:1:term:8", "train:0:term:3", "evaluate:1:term:1", "evaluate:0:term:1"})
+       {"sample:1:term:1", "train:0:term:3", "evaluate:1:term:1", "evaluate:0:term:1"})
     expect_resumable(resumable(), Layout::TWO_WORLDS, fault, TERMINATED, Layout::TWO_WORLDS);
 }
 
@@ -141,6 +145,21 @@ TEST(Terminated, GoesOnWithOtherWorlds) {
   const SmallSearch search = resumable("relax 3 1e-6");
   expect_resumable(search, Layout::ONE, "evaluate:0:term:6", TERMINATED, Layout::TWO_WORLDS);
   expect_resumable(search, Layout::TWO_WORLDS, "evaluate:1:term:2", TERMINATED, Layout::ONE);
+}
+
+TEST(KilledInARelaxation, GoesOnFromARestartFileWithTheSameZeroOfTheEnergyWindow) {
+  SmallSearch search = resumable("relax 3 1e-6 energy -1000.0 50.0");
+  const RunResult whole = search.run();
+  expect_success(whole);
+  RunOptions options = options_of(Layout::ONE);
+  options.fault = "evaluate:0:kill:3";
+  search.commands = "restart 1 a.restart b.restart\nrun 100\n";
+  EXPECT_TRUE(search.run(options).contains("FAULT kill"));
+  options.fault = "";
+  const RunResult resumed =
+      godiff::testing::run_lammps(continuation(search, "b.restart", "run 100\n"), options);
+  expect_success(resumed);
+  expect_equal(whole, resumed);
 }
 
 TEST(TimeLimit, InSamplingAndTraining) {
@@ -158,7 +177,7 @@ TEST(TimeLimit, InSamplingAndTraining) {
     options.fault = "";
 
     RunOptions other = options_of(Layout::ONE);
-    fs::copy(options.folder, other.folder, fs::copy_options::overwrite_existing);
+    copy_files(options.folder, other.folder);
     search.commands = "run 100\n";
     const RunResult resumed = search.run(options);
     expect_success(resumed);
@@ -234,7 +253,7 @@ TEST(StrangeFiles, AreRefusedByName) {
   for (const char *ending : {".ckpt", ".csv", ".xyz", ".best", ".journal", ".training"}) {
     SCOPED_TRACE(ending);
     RunOptions options = options_of(Layout::ONE);
-    fs::copy(first.folder, options.folder, fs::copy_options::overwrite_existing);
+    copy_files(first.folder, options.folder);
     const fs::path path = options.folder / (std::string("godiff.s") + ending);
     fs::remove(path);
     fs::create_directory(path);
@@ -257,7 +276,7 @@ TEST(DamagedFiles, AreNamed) {
                            const std::string &message) {
     SCOPED_TRACE(ending);
     RunOptions options = options_of(Layout::ONE);
-    fs::copy(first.folder, options.folder, fs::copy_options::overwrite_existing);
+    copy_files(first.folder, options.folder);
     const fs::path path = options.folder / ("godiff.s" + ending);
     fs::remove(path);
     if (!text.empty())
@@ -293,7 +312,7 @@ TEST(DamagedFiles, FilesOfAnotherSearch) {
   ASSERT_TRUE(fs::exists(killed.folder / "godiff.s.journal"));
 
   options = options_of(Layout::ONE);
-  fs::copy(first.folder, options.folder, fs::copy_options::overwrite_existing);
+  copy_files(first.folder, options.folder);
   write(options.folder / "godiff.s.journal", killed.file("godiff.s.journal"));
   expect_failure(search.run(options), "godiff.s.journal belongs to another search");
 
@@ -315,7 +334,7 @@ TEST(DamagedFiles, ATrainingIsOnlyAShortcut) {
   for (const std::string &text :
        {std::string("nonsense"), training.substr(0, training.size() / 2), other_format}) {
     options = options_of(Layout::ONE);
-    fs::copy(killed.folder, options.folder, fs::copy_options::overwrite_existing);
+    copy_files(killed.folder, options.folder);
     write(options.folder / "godiff.s.training", text);
     const RunResult resumed = search.run(options);
     expect_success(resumed);
@@ -345,7 +364,7 @@ TEST(ChangedInput, IsRefusedByName) {
   refused(other, "the saved search has stages 2, this one has 3");
   other = search;
   other.mobile = 3;
-  refused(other, "template atoms");
+  refused(other, "the saved search has mobile atoms 2, this one has 3");
   other = search;
   other.words += " train 9 2";
   refused(other, "the saved search has train");
