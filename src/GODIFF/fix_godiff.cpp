@@ -245,6 +245,9 @@ void FixGODiff::set_reference() {
   if (impl->leader && !impl->search->has_reference() &&
       (!impl->settings.energy_absolute || std::isfinite(energy)))
     in_trouble_if([&] { impl->search->set_reference(energy); });
+  // From the first energy on there is something to resume.
+  if (impl->leader && !impl->resumed)
+    in_trouble_if([&] { impl->files->write_checkpoint(*impl->search); });
   impl->referenced = true;
 }
 
@@ -425,11 +428,15 @@ void FixGODiff::leave_run() {
         impl->files->sync();
         impl->files->write_best(search);
         impl->files->write_checkpoint(search);
-        saved = impl->ahead.empty() && !impl->anything_open;
-        if (search.finished() && !search.work_due()) {
-          impl->files->remove_training();
-          impl->files->remove_journals();
-        }
+        // Worlds that go on with a relaxation under way find its energies in the journal only.
+        saved = impl->ahead.empty() && !impl->anything_open && search.request_step() == 0;
+        // A training under way is in the checkpoint.
+        impl->files->remove_training();
+      }
+      // Also what a run left that was killed just before it did this.
+      if (search.finished() && !search.work_due()) {
+        impl->files->remove_training();
+        impl->files->remove_journals();
       }
       update_outputs();
       if (evaluated || impl->worked)

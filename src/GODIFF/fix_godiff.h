@@ -73,6 +73,7 @@ private:
   void compare_worlds();
   void restore_template(const godiff::SafeTensors &);
   std::optional<godiff::SafeTensors> find_state();
+  void warn_of_training(const char *);
   void start_search();
   void start_helpers();
   void start_journals();

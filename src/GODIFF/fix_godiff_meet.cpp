@@ -350,8 +350,7 @@ bool FixGODiff::work(const char *when) {
     if (impl->training && search.restore_training(*impl->training))
       impl->training.reset();
   } catch (const godiff::Error &e) {
-    error->warning(FLERR, "Fix godiff: {}.training is of no use: {}; the training begins anew",
-                   impl->options.prefix, e.what());
+    warn_of_training(e.what());
     impl->training.reset();
   }
   const bool done = search.prepare([this](const char *what, std::int64_t part, std::int64_t whole) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // Results and structures that a search has not evaluated itself.
-#include <algorithm>
+#include <memory>
 
 #include <gtest/gtest.h>
 
@@ -15,10 +15,10 @@ using namespace godiff_test;
 
 namespace {
 
-Search started(const godiff::Settings &settings) {
-  Search search(toy_system(), settings);
-  search.set_reference(-10.0);
-  search.prepare({});
+std::unique_ptr<Search> started(const godiff::Settings &settings) {
+  auto search = std::make_unique<Search>(toy_system(), settings);
+  search->set_reference(-10.0);
+  search->prepare({});
   return search;
 }
 
@@ -39,7 +39,8 @@ TEST(Taken, ResultsFromElsewhereMakeTheSameSearch) {
     settings.relax_steps = relax ? 5 : 0;
     Search own(toy_system(), settings);
     run(own);
-    Search told = started(settings);
+    const auto begun = started(settings);
+    Search &told = *begun;
     while (!told.finished()) {
       std::vector<Evaluated> results;
       for (std::size_t k = 0; k < told.candidates().size(); ++k)
@@ -53,7 +54,8 @@ TEST(Taken, ResultsFromElsewhereMakeTheSameSearch) {
 }
 
 TEST(Taken, OnlyTheNextCandidateIsTaken) {
-  Search search = started(toy_settings());
+  const auto begun = started(toy_settings());
+  Search &search = *begun;
   const Evaluated first = evaluated(search, 0), second = evaluated(search, 1);
   EXPECT_THROW(search.take(second), godiff::Error);
   search.take(first);
@@ -116,8 +118,7 @@ TEST(Loaded, OnlyTheSameSystemAndOnlyAtTheBegin) {
   moved.template_positions[0] += 1e-3;
   Search shifted(moved, toy_settings());
   EXPECT_THROW(shifted.load_archive(checkpoint), godiff::Error);
-  Search begun = started(toy_settings());
-  EXPECT_THROW(begun.load_archive(checkpoint), godiff::Error);
+  EXPECT_THROW(started(toy_settings())->load_archive(checkpoint), godiff::Error);
   godiff::Settings guided = toy_settings();
   guided.guide = 0.5;
   Search needs_forces(toy_system(), guided);
@@ -125,7 +126,8 @@ TEST(Loaded, OnlyTheSameSystemAndOnlyAtTheBegin) {
 }
 
 TEST(GoesOn, ALaterStateOfTheSameSearch) {
-  Search search = started(toy_settings());
+  const auto begun = started(toy_settings());
+  Search &search = *begun;
   evaluate_one(search, springs());
   const godiff::SafeTensors earlier = search.save();
   evaluate_one(search, springs());
@@ -136,10 +138,11 @@ TEST(GoesOn, ALaterStateOfTheSameSearch) {
 
   godiff::Settings settings = toy_settings();
   settings.seed = 99;
-  Search other = started(settings);
+  const auto another = started(settings);
+  Search &other = *another;
   evaluate_one(other, springs());
   evaluate_one(other, springs());
   EXPECT_FALSE(Search::goes_on_from(other.save(), earlier));
   EXPECT_NE(other.identity(), search.identity());
-  EXPECT_EQ(search.identity(), started(toy_settings()).identity());
+  EXPECT_EQ(search.identity(), started(toy_settings())->identity());
 }

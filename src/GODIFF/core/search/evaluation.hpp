@@ -53,6 +53,8 @@ public:
     return forces ==
            (need_ == ForceNeed::NONE ? 0 : 3 * static_cast<std::size_t>(system_.n_atoms()));
   }
+  /// Forgets the candidate under way.
+  void drop() { open_ = relaxing_ = false; }
   /// Ends the candidate as failed: its energy could not be computed.
   void fail();
   /// What came of the candidate that is done.
