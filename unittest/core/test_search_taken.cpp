@@ -26,8 +26,10 @@ Evaluated evaluated(const Search &search, std::int64_t candidate) {
   Evaluation evaluation(search.system(), search.settings());
   evaluation.start(candidate, search.candidates()[static_cast<std::size_t>(candidate)]);
   std::vector<double> forces;
-  while (evaluation.open())
-    evaluation.report(toy_energy(search.system(), evaluation.positions(), forces), forces.data());
+  while (evaluation.open()) {
+    const double energy = toy_energy(search.system(), evaluation.positions(), forces);
+    evaluation.report(energy, forces.data());
+  }
   return evaluation.result();
 }
 

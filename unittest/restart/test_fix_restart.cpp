@@ -14,6 +14,7 @@ using godiff::testing::parse_csv;
 using godiff::testing::RunOptions;
 using godiff::testing::RunResult;
 using godiff::testing::SmallSearch;
+using godiff::testing::tensors;
 
 namespace {
 

@@ -72,7 +72,7 @@ Archive get_archive(const SafeTensors &file, std::int64_t n_mobile, std::int64_t
     const auto *d = numbers.const_data_ptr<double>() + 3 * k;
     const auto *x = positions.const_data_ptr<double>() + 3 * n_mobile * k;
     if (i[2] < 0 || i[2] > static_cast<std::int64_t>(Status::FAILED) || i[3] < -1 ||
-        i[3] >= classes || i[1] < 0 || i[1] > stage)
+        i[3] >= classes || i[1] < LOADED_STAGE || i[1] > stage)
       throw Error("checkpoint tensor archive.integers holds an unknown status, class or stage");
     Record r;
     r.evaluation = i[0];
