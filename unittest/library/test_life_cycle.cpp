@@ -221,9 +221,10 @@ TEST_P(AbandonedSearch, LeftBesideAnotherInstance) {
   abandon(lammps);
   Instance other("other");
   const bool begun = std::filesystem::exists("godiff.s.csv");
-  if (begun)  // its files are taken
+  if (begun) {  // its files are taken
     EXPECT_NE(other.error_of(next_.input()).find("is being written by another run"),
               std::string::npos);
+  }
   SmallSearch next = next_;
   next.words = "save other";
   other.run("clear\n" + next.input());
