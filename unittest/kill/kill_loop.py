@@ -2,7 +2,7 @@
 """Kills a search again and again, resumes it each time, and compares what comes out with a run that
 nobody has disturbed.
 
-    kill_loop.py --build build/release --case CASE [--kills N] [--seed S] [--keep]
+    kill_loop.py --build build/release --case CASE [--kills N] [--seed S]
     kill_loop.py --build build/release --input FILE --prefix PREFIX [--kills N] ...
 
 A case is a small search of this script, see CASES. An input of your own must have a `fix godiff` with
@@ -140,6 +140,8 @@ class Loop:
         self.prefix = options.prefix or PREFIX
         self.random = random.Random(options.seed)
         self.folder = os.path.join(options.build, "scratch", "kill", options.case or "input")
+        if options.without_journals:
+            self.folder += "-without-journals"
         shutil.rmtree(self.folder, ignore_errors=True)
         self.seen = collections.Counter()
         self.runs = 0
@@ -334,6 +336,10 @@ class Loop:
             for world, lines in self.evaluations(folder).items():
                 torn[world].add(len(lines))
             self.compare_part(folder)
+            if self.options.without_journals:
+                for ending in (".journal", ".journal.1"):
+                    if os.path.exists(os.path.join(folder, self.prefix + ending)):
+                        os.remove(os.path.join(folder, self.prefix + ending))
         self.compare_whole(folder)
         self.count_evaluations(folder, torn)
         if not self.options.keep:
@@ -410,6 +416,8 @@ def main():
     parser.add_argument("--shim", help="default BUILD/kill/godiff_kill_at.so")
     parser.add_argument("--kills", type=int, default=10)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--without-journals", action="store_true",
+                        help="remove them after each kill: energies are evaluated again, which is seen")
     parser.add_argument("--keep", action="store_true", help="keep the folders of what went well")
     options = parser.parse_args()
     if options.input and not options.prefix:
