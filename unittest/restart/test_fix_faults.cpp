@@ -141,16 +141,16 @@ TEST(Terminated, InEitherOfTwoWorlds) {
     expect_resumable(resumable(), Layout::TWO_WORLDS, fault, TERMINATED, Layout::TWO_WORLDS);
   // So many that none of the worlds comes too late to get one.
   SmallSearch search = resumable("relax 3 1e-6");
-  search.samples = 40;
-  search.commands = "thermo 100\nrun 1000\n";
+  search.samples = 200;
+  search.commands = "thermo 1000\nrun 10000\n";
   for (const char *fault : {"evaluate:1:term:3", "evaluate:0:term:7"})
     expect_resumable(search, Layout::TWO_WORLDS, fault, TERMINATED, Layout::TWO_WORLDS);
 }
 
 TEST(Terminated, GoesOnWithOtherWorlds) {
   SmallSearch search = resumable("relax 3 1e-6");
-  search.samples = 40;
-  search.commands = "thermo 100\nrun 1000\n";
+  search.samples = 200;  // see above
+  search.commands = "thermo 1000\nrun 10000\n";
   expect_resumable(search, Layout::ONE, "evaluate:0:term:6", TERMINATED, Layout::TWO_WORLDS);
   expect_resumable(search, Layout::TWO_WORLDS, "evaluate:1:term:2", TERMINATED, Layout::ONE);
 }
