@@ -28,6 +28,7 @@ import argparse
 import collections
 import hashlib
 import json
+import math
 import os
 import random
 import re
@@ -172,7 +173,7 @@ class Loop:
         lmp = os.path.join(build, "faulty", "lmp") if faulty else os.path.join(build, "..", "lmp")
         words = [lmp, "-in", name, "-nocite"]
         if layout != "1":
-            ranks = eval(layout.replace("x", "*"), {})  # pylint: disable=eval-used
+            ranks = math.prod(int(number) for number in layout.split("x"))
             words = [os.path.join(build, "..", "mpirun"), "-np", str(ranks)] + words
         return words + (["-partition", layout] if "x" in layout else [])
 
