@@ -267,8 +267,11 @@ void FixGODiff::hand_out() {
 /* ---------------------------------------------------------------------- */
 
 void FixGODiff::pre_exchange() {
-  if (impl->active)
-    migrate();
+  if (!impl->active)
+    return;
+  migrate();
+  // LAMMPS would sort the atoms by place after this, every 1000 steps of whatever run this is.
+  atom->nextsort = update->ntimestep + 1;
 }
 
 /* ----------------------------------------------------------------------

@@ -2,7 +2,7 @@
 """Kills a search again and again, resumes it each time, and compares what comes out with a run that
 nobody has disturbed.
 
-    kill_loop.py --build build/release --case CASE [--kills N] [--seed S] [--keep]
+    kill_loop.py --build build/release --case CASE [--kills N] [--seed S]
     kill_loop.py --build build/release --input FILE --prefix PREFIX [--kills N] ...
 
 A case is a small search of this script, see CASES. An input of your own must have a `fix godiff` with
@@ -28,6 +28,7 @@ import argparse
 import collections
 import hashlib
 import json
+import math
 import os
 import random
 import re
@@ -48,8 +49,8 @@ CASES = {
     "layouts": {"layouts": ["1", "2x1"], "words": "relax 2 1e-6"},
     "read_restart": {"restart": True},
     "read_restart-relax": {"restart": True, "words": "relax 3 1e-6"},
-    "every-call": {"every_call": True},
-    "every-call-relax": {"every_call": True, "words": "relax 1 1e-6 guide 0.2"},
+    "every-call": {"every_call": True, "stages": 2},
+    "every-call-relax": {"every_call": True, "stages": 2, "words": "relax 1 1e-6 guide 0.2"},
 }
 PREFIX = "k"
 SECONDS = {"search.totals": (12, 9), "search.stages": (18, 15), "search.current": (18, 15)}
@@ -88,8 +89,8 @@ variable e equal pe
 variable text format e %.17g
 print begin append evaluations.${{w}} screen no
 fix count all print 1 "${{text}}" append evaluations.${{w}} screen no title ""
-fix s mobile godiff 3 4 4711 20000 300 elements Pt confine above 1.0 4.0 buffer 4 train 6 2 &
-    network 4.0 16 1 8 sample em 5 0.01 energy -1000.0 100.0 {case.get("words", "")} &
+fix s mobile godiff {case.get("stages", 3)} 5 4711 20000 300 elements Pt confine above 1.0 4.0 buffer 8 &
+    train 6 5 network 4.0 16 1 8 sample em 5 0.01 energy -1000.0 100.0 {case.get("words", "")} &
     save {PREFIX} every 0 resume yes
 fix freeze template setforce 0.0 0.0 0.0
 thermo 1
@@ -140,10 +141,16 @@ class Loop:
         self.prefix = options.prefix or PREFIX
         self.random = random.Random(options.seed)
         self.folder = os.path.join(options.build, "scratch", "kill", options.case or "input")
+        if options.without_journals:
+            self.folder += "-without-journals"
         shutil.rmtree(self.folder, ignore_errors=True)
         self.seen = collections.Counter()
         self.runs = 0
         self.seconds = 1.0
+
+    def kind(self, name):
+        """The ending of a file, also of the one that is going to replace it."""
+        return re.sub("[.]tmp[.].*", "", name[len(self.prefix):])
 
     def new_folder(self, name):
         folder = os.path.join(self.folder, name)
@@ -166,7 +173,7 @@ class Loop:
         lmp = os.path.join(build, "faulty", "lmp") if faulty else os.path.join(build, "..", "lmp")
         words = [lmp, "-in", name, "-nocite"]
         if layout != "1":
-            ranks = eval(layout.replace("x", "*"), {})  # pylint: disable=eval-used
+            ranks = math.prod(int(number) for number in layout.split("x"))
             words = [os.path.join(build, "..", "mpirun"), "-np", str(ranks)] + words
         return words + (["-partition", layout] if "x" in layout else [])
 
@@ -205,7 +212,7 @@ class Loop:
         return "".join(content(folder, n).decode(errors="replace") for n in sorted(names))
 
     def undisturbed(self):
-        """The run that all others are compared with, and the number of calls in it."""
+        """The run that all others are compared with, and the number of calls for each file in it."""
         folder = self.new_folder("undisturbed")
         begin = time.monotonic()
         trace = os.path.join(folder, "trace")
@@ -217,18 +224,21 @@ class Loop:
         self.seconds = time.monotonic() - begin
         self.reference = folder
         self.energies = self.evaluations(folder)
-        self.calls = len(content(folder, "trace").splitlines())
+        names = [line.split()[2] for line in content(folder, "trace").decode().splitlines()]
+        self.calls = collections.Counter(self.kind(name) for name in names)
 
     @staticmethod
     def evaluations(folder):
-        """By world the lines that its steps have left: energies, and "" at the setup of a run."""
+        """By world the lines that its steps have left: energies of candidates, "" for other lines."""
         found = {}
         for name in sorted(os.listdir(folder)):
             if not name.startswith("evaluations."):
                 continue
             lines = content(folder, name).decode().split()
-            found[name] = ["" if "begin" in lines[max(0, i - 1):i + 1] else line
-                           for i, line in enumerate(lines)]
+            # After "begin" comes the energy of the setup. A step in which there is nothing to evaluate
+            # finds the structure of the line before.
+            found[name] = ["" if "begin" in (line, before) or line == before else line
+                           for before, line in zip([""] + lines, lines)]
         return found
 
     def compare_part(self, folder):
@@ -269,8 +279,7 @@ class Loop:
         for name, lines in self.evaluations(folder).items():
             cuts = torn.get(name, set())
             for i, energy in enumerate(lines):
-                # A step in which there is nothing to evaluate finds the structure of the last one.
-                if energy in wanted and lines[i - 1] != energy and i + 1 not in cuts:
+                if energy in wanted and i + 1 not in cuts:
                     times[energy] += 1
         twice = [e for e, n in times.items() if n > 1]
         if twice:
@@ -280,9 +289,11 @@ class Loop:
         """How the next run is to be killed: environment, name, seconds."""
         kind = self.random.choice(("call", "call", "phase", "moment"))
         if kind == "call":
-            rank = self.random.choice(range(2 if "2x1" in self.layouts else 1))
-            at = self.random.randint(1, 14 if rank else max(30, self.calls // 6))
-            return {"LD_PRELOAD": self.options.shim, "GODIFF_KILL_NAME": self.prefix + ".",
+            file, calls = self.random.choice(sorted(self.calls.items()))
+            rank, at = 0, self.random.randint(1, max(3, calls // 2))
+            if file == ".journal" and "2x1" in self.layouts:
+                rank, at = self.random.randint(0, 1), self.random.randint(1, 5)
+            return {"LD_PRELOAD": self.options.shim, "GODIFF_KILL_NAME": self.prefix + file,
                     "GODIFF_KILL_RANK": str(rank), "GODIFF_KILL_AT": str(at),
                     "GODIFF_KILL_HALF": str(self.random.randint(0, 1))}, "call", None
         if kind == "phase":
@@ -318,7 +329,7 @@ class Loop:
                     raise Failure(f"the run in {folder} died by itself:\n{self.screen(folder)[-3000:]}")
                 what, file = calls[-1].split()[1:3]
                 half = " half" if what == "write" and env["GODIFF_KILL_HALF"] == "1" else ""
-                name = f"{what}{half} {re.sub('[.]tmp[.].*', '', file[len(self.prefix):])}"
+                name = f"{what}{half} {self.kind(file)}"
             elif name != "moment" and f"FAULT kill at {name}" not in self.screen(folder):
                 raise Failure(f"the run in {folder} died by itself:\n{self.screen(folder)[-3000:]}")
             done += 1
@@ -326,6 +337,10 @@ class Loop:
             for world, lines in self.evaluations(folder).items():
                 torn[world].add(len(lines))
             self.compare_part(folder)
+            if self.options.without_journals:
+                for ending in (".journal", ".journal.1"):
+                    if os.path.exists(os.path.join(folder, self.prefix + ending)):
+                        os.remove(os.path.join(folder, self.prefix + ending))
         self.compare_whole(folder)
         self.count_evaluations(folder, torn)
         if not self.options.keep:
@@ -385,7 +400,7 @@ class Loop:
             self.count_evaluations(copy, torn)
             what, file = trace[int(call) - 1][1:3]
             self.seen[f"{what}{' half' if half == '1' else ''} "
-                      f"{re.sub('[.]tmp[.].*', '', file[len(self.prefix):])}"] += 1
+                      f"{self.kind(file)}"] += 1
             if not self.options.keep:
                 shutil.rmtree(copy)
         return f"{len(trace)} calls left {len(states)} different states"
@@ -402,6 +417,8 @@ def main():
     parser.add_argument("--shim", help="default BUILD/kill/godiff_kill_at.so")
     parser.add_argument("--kills", type=int, default=10)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--without-journals", action="store_true",
+                        help="remove them after each kill: energies are evaluated again, which is seen")
     parser.add_argument("--keep", action="store_true", help="keep the folders of what went well")
     options = parser.parse_args()
     if options.input and not options.prefix:
