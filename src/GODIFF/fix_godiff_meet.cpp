@@ -274,7 +274,6 @@ void FixGODiff::record_new(const std::function<void()> &report) {
   const std::size_t candidates = search.archive().size();
   const std::size_t stages = search.stages().size();
   godiff::fault_point("record");
-  const GODiff::ThreadScope one(1);  // threads only slow down the algebra of a single fingerprint
   try {
     report();
   } catch (...) {
