@@ -245,6 +245,9 @@ void FixGODiff::set_reference() {
   if (impl->leader && !impl->search->has_reference() &&
       (!impl->settings.energy_absolute || std::isfinite(energy)))
     in_trouble_if([&] { impl->search->set_reference(energy); });
+  // From the first energy on there is something to resume.
+  if (impl->leader && !impl->resumed)
+    in_trouble_if([&] { impl->files->write_checkpoint(*impl->search); });
   impl->referenced = true;
 }
 
@@ -264,8 +267,11 @@ void FixGODiff::hand_out() {
 /* ---------------------------------------------------------------------- */
 
 void FixGODiff::pre_exchange() {
-  if (impl->active)
-    migrate();
+  if (!impl->active)
+    return;
+  migrate();
+  // LAMMPS would sort the atoms by place after this, every 1000 steps of whatever run this is.
+  atom->nextsort = update->ntimestep + 1;
 }
 
 /* ----------------------------------------------------------------------
@@ -330,8 +336,8 @@ void FixGODiff::check_lost() {
   const bigint mine = atom->nlocal;
   bigint all = 0;
   MPI_Allreduce(&mine, &all, 1, MPI_LMP_BIGINT, MPI_SUM, world);
-  if (all == impl->system.n_atoms())
-    return;
+  if (all >= impl->system.n_atoms())
+    return;  // place_atoms() refuses new ones
   impl->lost = true;
   if (!impl->shared)
     return;
@@ -425,11 +431,15 @@ void FixGODiff::leave_run() {
         impl->files->sync();
         impl->files->write_best(search);
         impl->files->write_checkpoint(search);
-        saved = impl->ahead.empty() && !impl->anything_open;
-        if (search.finished() && !search.work_due()) {
-          impl->files->remove_training();
-          impl->files->remove_journals();
-        }
+        // Worlds that go on with a relaxation under way find its energies in the journal only.
+        saved = impl->ahead.empty() && !impl->anything_open && search.request_step() == 0;
+        // A training under way is in the checkpoint.
+        impl->files->remove_training();
+      }
+      // Also what a run left that was killed just before it did this.
+      if (search.finished() && !search.work_due()) {
+        impl->files->remove_training();
+        impl->files->remove_journals();
       }
       update_outputs();
       if (evaluated || impl->worked)

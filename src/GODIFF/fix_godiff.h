@@ -54,6 +54,7 @@ public:
 
 private:
   struct Impl;  // keeps the core library out of this header
+  struct Plan;
   Impl *impl;
   double **destination;  // where atoms on their way to another rank really are [nmax][3]
 
@@ -72,6 +73,7 @@ private:
   void compare_worlds();
   void restore_template(const godiff::SafeTensors &);
   std::optional<godiff::SafeTensors> find_state();
+  void warn_of_training(const char *);
   void start_search();
   void start_helpers();
   void start_journals();
@@ -95,6 +97,7 @@ private:
 
   // fix_godiff_meet.cpp
   bool meet(bool);
+  void lead(const int *, Plan &);
   void bring_results();
   void take_results();
   void record_new(const std::function<void()> &);

@@ -237,7 +237,14 @@ void FixGODiff::restore_template(const godiff::SafeTensors &state) {
   place_window();
 }
 
-/* ---------------------------------------------------------------------- */
+/* ----------------------------------------------------------------------
+   leader: PREFIX.training only saves time
+------------------------------------------------------------------------- */
+
+void FixGODiff::warn_of_training(const char *why) {
+  error->warning(FLERR, "Fix godiff: {}.training is of no use, the training begins anew: {}",
+                 impl->options.prefix, why);
+}
 
 /* ----------------------------------------------------------------------
    leader: the state to go on from, the latest of that in the restart file
@@ -291,12 +298,14 @@ void FixGODiff::start_search() {
   files.temperature_unit = impl->units.temperature;
   if (state) {
     impl->search->restore(*state);
+    if (impl->shared)
+      impl->search->restart_candidate();
     impl->files =
         std::make_unique<godiff::RunFiles>(godiff::RunFiles::resume(files, system, *state));
     try {
       impl->training = impl->files->read_training();
     } catch (const godiff::Error &e) {
-      error->warning(FLERR, "Fix godiff: {}: the training begins anew", e.what());
+      warn_of_training(e.what());
     }
   } else {
     if (!options.load.empty()) {
@@ -310,8 +319,6 @@ void FixGODiff::start_search() {
     if (!old.empty())
       announce(fmt::format("Fix godiff replaces the files of an earlier search: {}\n",
                            utils::join_words(old, " ")));
-    // From the first energy on there is something to resume.
-    impl->files->write_checkpoint(*impl->search);
   }
   impl->printed = impl->saved_stages = impl->complete_stages();
 }

@@ -27,17 +27,6 @@ constexpr double TICK = 1.0;  // seconds between two progress lines on a termina
 // What the worlds bring to a meeting, added up.
 enum Flag { LEAVING, TERMINATED, OPEN, LOST, FLAGS };
 
-// What the leader has decided.
-struct Plan {
-  std::int64_t stop = 0;         // this run ends
-  std::int64_t out_of_time = 0;  // for the wall time limit
-  std::int64_t terminated = 0;   // for a signal
-  std::int64_t saved = 0;        // a checkpoint holds all results: journals begin anew
-  std::int64_t stage = 0;        // whose candidates follow
-  std::int64_t candidates = 0;   // how many it has
-  std::int64_t dealt = 0;        // of these, left to be evaluated
-};
-
 // Results as bytes: what ranks of one program send each other.
 class Packer {
 public:
@@ -75,6 +64,17 @@ private:
 };
 
 }  // namespace
+
+// What the leader has decided.
+struct FixGODiff::Plan {
+  std::int64_t stop = 0;         // this run ends
+  std::int64_t out_of_time = 0;  // for the wall time limit
+  std::int64_t terminated = 0;   // for a signal
+  std::int64_t saved = 0;        // a checkpoint holds all results: journals begin anew
+  std::int64_t stage = 0;        // whose candidates follow
+  std::int64_t candidates = 0;   // how many it has
+  std::int64_t dealt = 0;        // of these, left to be evaluated
+};
 
 int FixGODiff::Impl::complete_stages() const {
   return settings.train ? search->learned_stages() : static_cast<int>(search->stages().size());
@@ -132,31 +132,7 @@ bool FixGODiff::meet(bool leaving) {
   std::string failure;
   if (impl->leader) {
     try {
-      const int worlds = impl->shared ? universe->nworlds : 1;
-      if (all[LOST] == worlds)
-        throw godiff::Error("all worlds have lost atoms: check the pair style and the other fixes");
-      if (all[LOST] > impl->lost_worlds)
-        announce(
-            fmt::format("WARNING: Fix godiff: {} of {} worlds have lost atoms while a candidate "
-                        "was evaluated, which is recorded as failed; they evaluate no more\n",
-                        all[LOST], worlds));
-      impl->lost_worlds = all[LOST];
-      take_results();
-      impl->saved_now = false;
-      plan.terminated = all[TERMINATED] > 0;
-      plan.stop = all[LEAVING] > 0 || plan.terminated;
-      const bool last = all[LEAVING] == worlds && impl->search->finished();
-      if ((!plan.stop || last) && !plan.terminated && !impl->out_of_time) {
-        if (!work(last ? "before the last stage was learned" : "before the next candidate"))
-          plan.out_of_time = plan.stop = 1;
-      }
-      plan.saved = impl->saved_now && impl->ahead.empty() && all[OPEN] == 0;
-      plan.stage = impl->search->current_stage().stage;
-      choose_dealt();
-      if (!impl->search->has_request() && all[OPEN] == 0)
-        plan.stop = 1;
-      plan.candidates = static_cast<std::int64_t>(impl->search->candidates().size());
-      plan.dealt = static_cast<std::int64_t>(impl->dealt.size());
+      lead(all, plan);
     } catch (...) {
       failure = GODiff::caught_message();
     }
@@ -183,6 +159,40 @@ bool FixGODiff::meet(bool leaving) {
   if (plan.stop && !leaving && !impl->stopped)
     stop_run();
   return all[LEAVING] == (impl->shared ? universe->nworlds : 1);
+}
+
+/* ----------------------------------------------------------------------
+   leader: takes the results, learns and samples as far as due, decides
+------------------------------------------------------------------------- */
+
+void FixGODiff::lead(const int *flags, Plan &plan) {
+  const int worlds = impl->shared ? universe->nworlds : 1;
+  if (flags[LOST] == worlds)
+    throw godiff::Error("all worlds have lost atoms: check the pair style and the other fixes");
+  if (flags[LOST] > impl->lost_worlds)
+    announce(
+        fmt::format("WARNING: Fix godiff: {} of {} worlds have lost atoms while a candidate was "
+                    "evaluated, which is recorded as failed; they evaluate no more\n",
+                    flags[LOST], worlds));
+  impl->lost_worlds = flags[LOST];
+  take_results();
+
+  plan.terminated = flags[TERMINATED] > 0;
+  plan.stop = flags[LEAVING] > 0 || plan.terminated;
+  // The last stage is learned from when all have left.
+  const bool last = flags[LEAVING] == worlds && impl->search->finished();
+  impl->saved_now = false;
+  if ((!plan.stop || last) && !plan.terminated && !impl->out_of_time)
+    if (!work(last ? "before the last stage was learned" : "before the next candidate"))
+      plan.out_of_time = plan.stop = 1;
+  plan.saved = impl->saved_now && impl->ahead.empty() && flags[OPEN] == 0;
+
+  choose_dealt();
+  if (!impl->search->has_request() && flags[OPEN] == 0)
+    plan.stop = 1;
+  plan.stage = impl->search->current_stage().stage;
+  plan.candidates = static_cast<std::int64_t>(impl->search->candidates().size());
+  plan.dealt = static_cast<std::int64_t>(impl->dealt.size());
 }
 
 /* ----------------------------------------------------------------------
@@ -340,8 +350,7 @@ bool FixGODiff::work(const char *when) {
     if (impl->training && search.restore_training(*impl->training))
       impl->training.reset();
   } catch (const godiff::Error &e) {
-    error->warning(FLERR, "Fix godiff: {}.training is of no use: {}; the training begins anew",
-                   impl->options.prefix, e.what());
+    warn_of_training(e.what());
     impl->training.reset();
   }
   const bool done = search.prepare([this](const char *what, std::int64_t part, std::int64_t whole) {

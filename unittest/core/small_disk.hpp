@@ -30,6 +30,11 @@ public:
       umount2(folder_.c_str(), MNT_DETACH);
   }
 
+  /// Makes it larger, or smaller where what it holds permits; false otherwise.
+  bool resize(int bytes) {
+    const std::string size = "size=" + std::to_string(bytes);
+    return mount("none", folder_.c_str(), nullptr, MS_REMOUNT, size.c_str()) == 0;
+  }
   /// From now on nothing on it can be changed; false where that is not permitted.
   bool make_read_only() {
     return mount("none", folder_.c_str(), nullptr, MS_REMOUNT | MS_RDONLY, nullptr) == 0;

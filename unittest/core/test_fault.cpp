@@ -91,6 +91,6 @@ TEST_F(FaultsDeathTest, EndsTheProcess) {
 
 TEST_F(Faults, RefusesWhatItDoesNotKnow) {
   for (const char *text : {"", "train", "train:0", ":0:throw", "train:x:throw", "train:0:explode",
-                           "train:0:sleep=long", "train:0:throw:0", "train:0:throw:1:2"})
+                           "train:0:sleep=long", "train:0:throw:-1", "train:0:throw:1:2"})
     EXPECT_THROW(Fault::set(text, &here), std::invalid_argument) << text;
 }

@@ -1,59 +1,22 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // A search that was cut anywhere and continued from a LAMMPS restart file equals the uninterrupted
 // one bit for bit: every energy, every position, every weight of the network.
-#include "testing/small_search.hpp"
+#include "restart/same_search.hpp"
 
 #include <gtest/gtest.h>
 
-#include <cstdint>
-#include <cstring>
 #include <filesystem>
-#include <map>
 
-#include <nlohmann/json.hpp>
-
+using godiff::testing::continuation;
+using godiff::testing::expect_equal;
 using godiff::testing::fresh_folder;
 using godiff::testing::parse_csv;
 using godiff::testing::RunOptions;
 using godiff::testing::RunResult;
 using godiff::testing::SmallSearch;
+using godiff::testing::tensors;
 
 namespace {
-
-// Data of all tensors of a checkpoint that are not wall times, by name.
-std::map<std::string, std::string> tensors(const std::string &bytes) {
-  std::uint64_t length = 0;
-  std::memcpy(&length, bytes.data(), sizeof(length));
-  const auto header = nlohmann::json::parse(bytes.substr(8, length));
-  std::map<std::string, std::string> found;
-  for (const auto &[name, info] : header.items()) {
-    // These hold seconds among their numbers.
-    if (name == "__metadata__" || name == "search.totals" || name == "search.stages" ||
-        name == "search.current")
-      continue;
-    const std::size_t begin = info["data_offsets"][0], end = info["data_offsets"][1];
-    found[name] = bytes.substr(8 + length + begin, end - begin);
-  }
-  return found;
-}
-
-void expect_equal(const RunResult &a, const RunResult &b) {
-  EXPECT_EQ(a.file("godiff.s.csv"), b.file("godiff.s.csv"));
-  EXPECT_EQ(a.file("godiff.s.xyz"), b.file("godiff.s.xyz"));
-  EXPECT_EQ(a.file("godiff.s.best"), b.file("godiff.s.best"));
-  const auto x = tensors(a.file("godiff.s.ckpt")), y = tensors(b.file("godiff.s.ckpt"));
-  EXPECT_GT(x.size(), 10u);
-  ASSERT_EQ(x.size(), y.size());
-  for (const auto &[name, data] : x)
-    EXPECT_TRUE(y.count(name) && y.at(name) == data) << name;
-}
-
-// The script that continues `search` from a restart file.
-std::string continuation(const SmallSearch &search, const std::string &file,
-                         const std::string &commands) {
-  return "read_restart " + file + "\n" + search.potential + search.fix() + search.after +
-         "thermo 1\nthermo_style custom step pe f_s\n" + commands;
-}
 
 // Runs `total` steps at once, and cut after each of the given steps; compares the files.
 void expect_restartable(SmallSearch search, int total, const std::vector<int> &cuts,

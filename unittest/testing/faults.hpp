@@ -13,6 +13,9 @@
 #include <thread>
 #include <vector>
 
+#include <signal.h>
+#include <unistd.h>
+
 #include "core/base/fault.hpp"
 
 namespace godiff::testing {
@@ -25,6 +28,8 @@ public:
   /// Reads PHASE:RANK:KIND[:N] and sets the hooks. RANK is compared with what `rank` returns. KIND:
   ///   throw          std::runtime_error("fault at PHASE") from a fault point
   ///   abort, exit    std::abort(), std::exit(EXIT_STATUS) at a fault point
+  ///   kill           SIGKILL to the process group at a fault point
+  ///   term           SIGTERM to this process at a fault point
   ///   sleep=SECONDS  waits at a fault point
   ///   nan            a fault value becomes NaN
   ///   overflow       memory is written behind its end, for the test of the address sanitizer
@@ -42,9 +47,11 @@ public:
       fault.kind_ = "sleep";
       fault.seconds_ = number(words[2].substr(6), text);
     } else if (words[2] != "throw" && words[2] != "abort" && words[2] != "exit" &&
-               words[2] != "nan" && words[2] != "overflow") {
-      throw std::invalid_argument("throw, abort, exit, sleep=SECONDS, nan or overflow, not '" +
-                                  words[2] + "' in '" + text + "'");
+               words[2] != "kill" && words[2] != "term" && words[2] != "nan" &&
+               words[2] != "overflow") {
+      throw std::invalid_argument(
+          "throw, abort, exit, kill, term, sleep=SECONDS, nan or overflow, not '" + words[2] +
+          "' in '" + text + "'");
     }
     if (words.size() == 4)
       fault.passage_ = static_cast<long>(number(words[3], text));
@@ -111,6 +118,10 @@ private:
       std::abort();
     if (kind == "exit")
       std::exit(EXIT_STATUS);
+    if (kind == "kill" || kind == "term") {
+      ::kill(kind == "kill" ? 0 : getpid(), kind == "kill" ? SIGKILL : SIGTERM);
+      return;
+    }
     if (kind == "overflow") {
       volatile std::size_t size = 1000;  // the compiler must not know
       volatile char *memory = new char[size];

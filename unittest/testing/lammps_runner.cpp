@@ -140,6 +140,14 @@ std::string RunResult::file(const std::string &name) const {
   return read_file(folder / name);
 }
 
+std::string lmp_path() {
+  return GODIFF_LMP;
+}
+
+std::string mpirun_path() {
+  return GODIFF_LAUNCHER_MPIRUN;
+}
+
 RunResult run_lammps(const std::string &input, const RunOptions &options) {
   using clock = std::chrono::steady_clock;
 

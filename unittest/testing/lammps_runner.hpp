@@ -58,6 +58,10 @@ struct RunResult {
   std::string file(const std::string &name) const;
 };
 
+/// The launchers build/lmp and build/mpirun.
+std::string lmp_path();
+std::string mpirun_path();
+
 /// Runs an input text with build/lmp and waits for it. The input is kept as in.test in the folder.
 RunResult run_lammps(const std::string &input, const RunOptions &options = {});
 

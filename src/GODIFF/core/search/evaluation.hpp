@@ -48,6 +48,8 @@ public:
   /// ForceNeed::ALL; nullptr with ForceNeed::NONE). Returns true when the candidate is done, false
   /// when its relaxation goes on. Throws godiff::Error when forces are needed and missing.
   bool report(double energy, const double *forces);
+  /// Forgets the candidate under way.
+  void drop() { open_ = relaxing_ = false; }
   /// Ends the candidate as failed: its energy could not be computed.
   void fail();
   /// What came of the candidate that is done.

@@ -138,6 +138,13 @@ void Search::take(const Evaluated &result) {
   s.record(result);
 }
 
+void Search::restart_candidate() {
+  State &s = *state_;
+  s.totals.evaluations -= request_step();
+  s.current.evaluations -= request_step();
+  s.evaluation.drop();
+}
+
 void Search::add_evaluation_time(double seconds) {
   state_->totals.seconds_evaluating += seconds;
   state_->current.seconds_evaluating += seconds;

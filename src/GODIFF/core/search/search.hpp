@@ -127,6 +127,8 @@ public:
   std::int64_t next_candidate() const;
   /// As report(), for the result of candidate next_candidate() that was evaluated elsewhere.
   void take(const Evaluated &result);
+  /// Takes back what the candidate of request() has had: it begins anew, here or elsewhere.
+  void restart_candidate();
   /// Adds to the time spent on evaluations that take() has brought.
   void add_evaluation_time(double seconds);
 

@@ -491,7 +491,13 @@ void Search::load_archive(const SafeTensors &checkpoint) {
   State &s = *state_;
   if (!s.finished.empty() || s.sampled || s.archive.size() > 0)
     throw Error("an archive can only be loaded before the first stage");
-  compare(checkpoint.metadata("system"), describe(s.system), "system");
+  // The window may be another one: what is outside of it is not learned from.
+  const auto without_window = [](std::string text) {
+    const std::size_t begin = text.find("\nconfinement=");
+    return begin == std::string::npos ? text : text.erase(begin, text.find('\n', begin + 1) - begin);
+  };
+  compare(without_window(checkpoint.metadata("system")), without_window(describe(s.system)),
+          "system");
   const std::vector<double> place = doubles(checkpoint, TEMPLATE);
   for (std::size_t k = 0; k < place.size() && k < s.system.template_positions.size(); ++k)
     if (!(std::abs(place[k] - s.system.template_positions[k]) <= MOVED))
