@@ -423,7 +423,8 @@ void FixGODiff::leave_run() {
       if (impl->options.final_best && archive.best() >= 0)
         chosen = archive.best();
       // A run without evaluations leaves what the user may have made of the atoms since the last one.
-      placed = evaluated && chosen >= 0;
+      placed = (evaluated || impl->ahead_of_atoms) && chosen >= 0;
+      impl->ahead_of_atoms = false;
       if (placed)
         impl->set_mobile(archive[static_cast<std::size_t>(chosen)].positions);
       note_time();

@@ -261,8 +261,10 @@ std::optional<godiff::SafeTensors> FixGODiff::find_state() {
   std::optional<godiff::SafeTensors> file = godiff::RunFiles::read_checkpoint(options.prefix);
   if (!file)
     return state;
-  if (!state || godiff::Search::goes_on_from(*file, *state))
+  if (!state || godiff::Search::goes_on_from(*file, *state)) {
+    impl->ahead_of_atoms = true;
     return file;
+  }
   if (!godiff::Search::goes_on_from(*state, *file))
     throw godiff::Error(fmt::format(
         "{}.ckpt is not of the search in the restart file: put the one that belongs to it back, or "

@@ -246,7 +246,8 @@ void FixGODiff::print_plan() {
   text += fmt::format("  files       {}\n", utils::join_words(impl->files->names(), " "));
   if (impl->search->totals().evaluations > 0)
     text += fmt::format("  continues after {} evaluations in stage {}, best energy {:.8g}\n",
-                        impl->search->totals().evaluations, impl->search->current_stage().stage + 1,
+                        impl->search->totals().evaluations,
+                        std::min(impl->search->current_stage().stage + 1, s.stages),
                         impl->best);
   announce(text);
 }

@@ -245,3 +245,23 @@ TEST(Restart, GoesOnAfterAStageThatFailed) {
   ASSERT_TRUE(repaired.ok()) << repaired.output;
   expect_equal(whole, repaired);
 }
+
+TEST(Resume, OfACompleteSearchLeavesItsBestStructure) {
+  SmallSearch search;
+  search.words = "resume yes";
+  RunOptions options;
+  options.folder = fresh_folder();
+  const RunResult first = search.run(options);
+  ASSERT_TRUE(first.ok()) << first.output;
+  // Nothing is evaluated any more, but what follows in the script expects the result.
+  search.commands = "run 6\nrun 0\nprint \"LEFT $(pe:%.10g) BEST $(f_s:%.10g)\"\n";
+  const RunResult again = search.run(options);
+  ASSERT_TRUE(again.ok()) << again.output;
+  EXPECT_EQ(again.file("godiff.s.csv"), first.file("godiff.s.csv"));
+  const std::size_t at = again.output.find("\nLEFT ");
+  ASSERT_NE(at, std::string::npos) << again.output;
+  const std::string line = again.output.substr(at + 6, again.output.find('\n', at + 1) - at - 6);
+  const std::size_t best = line.find(" BEST ");
+  EXPECT_EQ(line.substr(0, best), line.substr(best + 6));
+  EXPECT_TRUE(again.contains("continues after 6 evaluations in stage 2")) << again.output;
+}
