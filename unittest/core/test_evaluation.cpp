@@ -92,8 +92,6 @@ TEST(Evaluation, KeepsForcesForAGuidedSearchOnly) {
   Evaluation evaluation(system, guided);
   std::vector<double> forces;
   toy_energy(system, SOMEWHERE, forces);
-  EXPECT_TRUE(evaluation.fits(forces.size()));
-  EXPECT_FALSE(evaluation.fits(0));
   evaluation.start(0, SOMEWHERE);
   EXPECT_TRUE(evaluation.report(-1.0, forces.data()));
   EXPECT_EQ(evaluation.result().forces.size(), forces.size());
