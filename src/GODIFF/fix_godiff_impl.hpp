@@ -97,7 +97,7 @@ struct FixGODiff::Impl {
   std::optional<godiff::SafeTensors> training;  // of an interrupted run
   std::map<std::int64_t, godiff::Evaluated>
       ahead;                              // results of the stage that wait for earlier ones
-  bool ahead_of_atoms = false;                      // no run has left the best structure in them
+  bool ahead_of_atoms = false;            // no run has left the best structure in them
   std::size_t records_before = 0;         // this run
   double energy = 0.0;                    // of the structure in the atoms, units of the run
   int lost_worlds = 0;                    // that evaluate nothing any more

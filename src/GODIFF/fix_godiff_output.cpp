@@ -247,8 +247,7 @@ void FixGODiff::print_plan() {
   if (impl->search->totals().evaluations > 0)
     text += fmt::format("  continues after {} evaluations in stage {}, best energy {:.8g}\n",
                         impl->search->totals().evaluations,
-                        std::min(impl->search->current_stage().stage + 1, s.stages),
-                        impl->best);
+                        std::min(impl->search->current_stage().stage + 1, s.stages), impl->best);
   announce(text);
 }
 
