@@ -22,7 +22,8 @@ public:
     fs::copy(examples / "godiff" / "heptamer" / "data.heptamer",
              folder_ / "godiff" / "heptamer" / "data.heptamer");
     script("srun", "exec \"$MPIRUN\" -np \"$SLURM_NTASKS\" \"$@\"");
-    script("sbatch", "echo \"$@\" >> submitted");
+    script("sbatch", "echo \"$@\" >> submitted; echo 77");
+    script("scancel", "echo \"$@\" >> cancelled");
     // Small enough for a test.
     script("lmp", "exec \"$LMP\" -var stages 2 -var samples 6 -var steps 8 "
                   "${LIMIT:+-var limit $LIMIT} \"$@\"");
@@ -70,7 +71,14 @@ TEST(Cluster, AChainGoesOnAndEnds) {
   ASSERT_EQ(batch.run("chain.sbatch", 2, "SLURM_JOB_ID=3"), 0) << batch.file("out");
   EXPECT_NE(batch.file("out").find("the search is complete"), std::string::npos);
   EXPECT_EQ(lines_of(batch.file("submitted")).size(), submitted);
-  EXPECT_EQ(batch.file("submitted").find("--dependency=afterany:1 chain.sbatch"), 0u);
+  EXPECT_EQ(batch.file("submitted").find("--parsable --dependency=afterany:1 chain.sbatch"), 0u);
+  EXPECT_FALSE(batch.has("cancelled"));
+}
+
+TEST(Cluster, AnInputThatFailsEndsTheChain) {
+  Batch batch;
+  batch.run("chain.sbatch", 2, "SLURM_JOB_ID=1 LIMIT=never");
+  EXPECT_EQ(batch.file("cancelled"), "77\n");
 }
 
 TEST(Cluster, SeedsHaveFilesOfTheirOwn) {
