@@ -494,7 +494,8 @@ void Search::load_archive(const SafeTensors &checkpoint) {
   // The window may be another one: what is outside of it is not learned from.
   const auto without_window = [](std::string text) {
     const std::size_t begin = text.find("\nconfinement=");
-    return begin == std::string::npos ? text : text.erase(begin, text.find('\n', begin + 1) - begin);
+    return begin == std::string::npos ? text
+                                      : text.erase(begin, text.find('\n', begin + 1) - begin);
   };
   compare(without_window(checkpoint.metadata("system")), without_window(describe(s.system)),
           "system");
