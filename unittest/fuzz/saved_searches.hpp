@@ -76,7 +76,7 @@ inline std::vector<SavedSearch> saved_in_training() {
   for (const bool guided : {true, false}) {
     godiff::Settings settings = tiny_settings();
     settings.guide = guided ? 0.2 : 0.0;
-    settings.train_steps = 6;
+    settings.train_steps = 4;
     saved.push_back({guided ? "training its force head" : "training its score", settings,
                      in_training(settings, 3)->save().to_bytes()});
   }
