@@ -182,6 +182,8 @@ void FixGODiff::initial_integrate(int /*vflag*/) {
     }
     if (all[0] && !all[2])
       break;
+    if (all[2] && impl->deal)
+      impl->deal->end();  // the other worlds come as soon as they have their energy
     meet(false);
     if (impl->stopped)
       return;

@@ -117,7 +117,7 @@ struct FixGODiff::Impl {
   double run_energy(double eV) const { return eV / units.energy; }
   double run_temperature(double kT) const { return kT / units.temperature; }
 
-  /// Structures have been evaluated, and nothing is in progress in this world.
+  /// True when no candidate of a shared search is under way in this world. Roots only.
   bool idle() const { return !evaluation || !evaluation->open(); }
   /// Stages of which nothing is left to do. Leader only.
   int complete_stages() const;
