@@ -56,7 +56,8 @@ public:
 
 private:
   void copy(void *to, std::size_t size) {
-    std::memcpy(to, bytes_.data() + at_, size);
+    if (size > 0)  // memcpy takes no null pointer, even for nothing
+      std::memcpy(to, bytes_.data() + at_, size);
     at_ += size;
   }
   const std::string &bytes_;
@@ -93,9 +94,14 @@ void FixGODiff::agree(const std::string &failure) {
   }
   if (message.empty())
     return;
-  // The screen of a world is a file that nobody looks at.
-  if (impl->leader && impl->shared)
-    utils::print(universe->uscreen, "ERROR: Fix godiff: {}\n", message);
+  if (impl->shared) {
+    // The screen of a world is a file that nobody looks at, and the first world to end aborts the job.
+    if (impl->leader && universe->uscreen) {
+      utils::print(universe->uscreen, "ERROR: Fix godiff: {}\n", message);
+      fflush(universe->uscreen);
+    }
+    MPI_Barrier(impl->everyone->get());
+  }
   error->all(FLERR, "Fix godiff: {}", message);
 }
 
