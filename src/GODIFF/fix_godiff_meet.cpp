@@ -99,6 +99,9 @@ void FixGODiff::agree(const std::string &failure) {
     if (impl->leader && universe->uscreen) {
       utils::print(universe->uscreen, "ERROR: Fix godiff: {}\n", message);
       fflush(universe->uscreen);
+      constexpr int PASS_ON =
+          200000;  // microseconds for the launcher, which drops what comes with the abort
+      platform::usleep(PASS_ON);
     }
     MPI_Barrier(impl->everyone->get());
   }
