@@ -459,9 +459,9 @@ void FixGODiff::leave_run() {
   if (saved && impl->root)
     in_trouble_if([&] { impl->journal->clear(); });
   if (impl->terminated)
-    error->all(FLERR,
-               "Fix godiff: ended by signal SIGTERM; everything is saved: run the same input with "
-               "keyword resume yes to go on");
+    agree("ended by signal SIGTERM; everything is saved: run the same input with keyword resume "
+          "yes to "
+          "go on");
   if (!placed)
     return;
   const std::size_t begin = 3 * static_cast<std::size_t>(impl->n_template());
