@@ -7,7 +7,6 @@
 #include <vector>
 
 #include <ATen/Parallel.h>
-#include <c10/util/Exception.h>
 #include <torch/version.h>
 
 #include <sched.h>
@@ -19,7 +18,7 @@
 #include "universe.h"
 #include "update.h"
 
-#include "core/base/error.hpp"
+#include "core/base/comm.hpp"
 
 namespace LAMMPS_NS {
 namespace GODiff {
@@ -40,14 +39,8 @@ std::string caught_message() {
     throw;
   } catch (const LAMMPSException &) {
     throw;
-  } catch (const c10::Error &e) {
-    return std::string("LibTorch: ") + e.what_without_backtrace();
-  } catch (const std::bad_alloc &) {
-    return "not enough memory: use a smaller network, fewer atoms or a smaller training batch";
-  } catch (const std::exception &e) {
-    return e.what();
   } catch (...) {
-    return "unknown failure";
+    return godiff::failure_text();
   }
 }
 
@@ -59,12 +52,6 @@ std::string shared_text(LAMMPS *lmp, const std::string &text) {
   if (length > 0)
     MPI_Bcast(&all[0], length, MPI_CHAR, 0, lmp->world);
   return all;
-}
-
-void agree(LAMMPS *lmp, const std::string &failure) {
-  const std::string message = shared_text(lmp, failure);
-  if (!message.empty())
-    lmp->error->all(FLERR, "Fix godiff: {}", message);
 }
 
 namespace {

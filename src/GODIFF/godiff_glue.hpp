@@ -25,25 +25,6 @@ std::string caught_message();
 /// The text that rank 0 has; what the other ranks pass is ignored. Collective.
 std::string shared_text(LAMMPS *lmp, const std::string &text);
 
-/// All ranks learn of the failure on rank 0 (empty: none) and end in error->all. Collective.
-void agree(LAMMPS *lmp, const std::string &failure);
-
-/// Runs `work`, which is short, on rank 0 of the world. Any exception becomes error->all
-/// on all ranks. Collective.
-template <class Work> void on_root(LAMMPS *lmp, Work &&work) {
-  std::string failure;
-  int me;
-  MPI_Comm_rank(lmp->world, &me);
-  if (me == 0) {
-    try {
-      work();
-    } catch (...) {
-      failure = caught_message();
-    }
-  }
-  agree(lmp, failure);
-}
-
 /// Threads for LibTorch on this rank: OMP_NUM_THREADS if that is set, else the cores this rank may use,
 /// shared with the ranks of `comm` (and, as far as the launcher tells, of the job) that may use the same
 /// ones. Collective over `comm`.

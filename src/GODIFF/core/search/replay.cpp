@@ -39,8 +39,4 @@ bool Replay::report(int stage, Evaluation &evaluation) const {
   return true;
 }
 
-void Replay::forget_before(int stage) {
-  records_.erase(records_.begin(), records_.lower_bound({stage, 0, 0}));
-}
-
 }  // namespace godiff

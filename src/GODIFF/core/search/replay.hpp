@@ -30,8 +30,6 @@ public:
                             const Positions &positions) const;
   bool empty() const { return records_.empty(); }
   std::int64_t size() const { return static_cast<std::int64_t>(records_.size()); }
-  /// Forgets what is known of stages before this one.
-  void forget_before(int stage);
 
 private:
   using Key = std::tuple<std::int64_t, std::int64_t, std::int64_t>;  // stage, candidate, step
