@@ -316,7 +316,6 @@ void PairMACE::init_style() {
   }
   neighbor->add_request(this, flags);
   impl->owners_build = -1;
-  impl->first_compute = true;
   impl->times.fill(0.0);
   impl->calls = 0;
   print_mode();

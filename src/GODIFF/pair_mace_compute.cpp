@@ -23,8 +23,9 @@ void PairMACE::compute(int eflag, int vflag) {
   ev_init(eflag, vflag);
   const double begin = platform::walltime();
   build_graph();
-  if (impl->first_compute)
+  if (impl->announce)
     print_sizes();
+  impl->announce = false;
   const double built = platform::walltime();
   evaluate();
   const double evaluated = platform::walltime();
@@ -36,7 +37,6 @@ void PairMACE::compute(int eflag, int vflag) {
   impl->times[Impl::GRAPH] += built - begin;
   impl->times[Impl::SCATTER] += tallied - evaluated;
   impl->calls++;
-  impl->first_compute = false;
 }
 
 void PairMACE::build_graph() {

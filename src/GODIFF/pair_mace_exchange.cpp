@@ -77,6 +77,22 @@ template <typename T> void MaceRows::collect(T *nodes, int width) {
   backward_seconds_ += platform::walltime() - begin;
 }
 
+void MaceRows::to_ghosts(float *rows, int width) {
+  spread(rows, width);
+}
+
+void MaceRows::to_ghosts(double *rows, int width) {
+  spread(rows, width);
+}
+
+void MaceRows::to_owners(float *rows, int width) {
+  collect(rows, width);
+}
+
+void MaceRows::to_owners(double *rows, int width) {
+  collect(rows, width);
+}
+
 int MaceRows::pack_forward(int n, const int *list, double *buffer) const {
   for (int k = 0; k < n; ++k)
     std::memcpy(buffer + static_cast<std::int64_t>(k) * slots_, row(list[k]),

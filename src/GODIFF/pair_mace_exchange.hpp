@@ -31,10 +31,10 @@ public:
   /// Whose nodes the next rows belong to; kept by reference.
   void set_domain(const godiff::MaceDomain &domain, int n_atoms);
 
-  void to_ghosts(float *rows, int width) override { spread(rows, width); }
-  void to_ghosts(double *rows, int width) override { spread(rows, width); }
-  void to_owners(float *rows, int width) override { collect(rows, width); }
-  void to_owners(double *rows, int width) override { collect(rows, width); }
+  void to_ghosts(float *rows, int width) override;
+  void to_ghosts(double *rows, int width) override;
+  void to_owners(float *rows, int width) override;
+  void to_owners(double *rows, int width) override;
 
   // What the functions of the same name of the pair style do.
   int pack_forward(int n, const int *list, double *buffer) const;

@@ -37,7 +37,7 @@ struct PairMACE::Impl {
   godiff::MaceDomain domain;
   godiff::MaceResult result;
   GODiff::MaceRows rows;
-  bool first_compute = true;  // after init
+  bool announce = false;  // how large the next graph is
 
   // Seconds since the run began, or since init, in the order of extract("mace_timing").
   enum { GRAPH, FORWARD, BACKWARD, SCATTER, COMMUNICATION, NTIMES };

@@ -55,10 +55,9 @@ void PairMACE::print_mode() {
       GODiff::mode_name(impl->mode), why, std::max(depth + neighbor->skin, comm->cutghostuser),
       info.r_max + neighbor->skin);
   // Said once, not at each of many short runs.
-  if (comm->me == 0 && text != impl->printed_mode)
+  impl->announce = text != impl->printed_mode;
+  if (impl->announce && comm->me == 0)
     utils::logmesg(lmp, text);
-  else
-    impl->first_compute = text != impl->printed_mode;
   impl->printed_mode = text;
 }
 
