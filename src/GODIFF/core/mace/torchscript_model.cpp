@@ -1,32 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "core/mace/torchscript_model.hpp"
 
-#include <chrono>
+#include <numeric>
 #include <utility>
 
 #include <torch/csrc/autograd/autograd.h>
 #include <torch/csrc/jit/runtime/graph_executor.h>
 
+#include "core/mace/stopwatch.hpp"
 #include "core/mace/torchscript_call.hpp"
 #include "core/network/device.hpp"
 
 namespace godiff {
 
 namespace {
-
-// Adds the seconds of its life to a sum.
-class Stopwatch {
-public:
-  explicit Stopwatch(double &seconds) : seconds_(seconds), start_(Clock::now()) {}
-  Stopwatch(const Stopwatch &) = delete;
-  Stopwatch &operator=(const Stopwatch &) = delete;
-  ~Stopwatch() { seconds_ += std::chrono::duration<double>(Clock::now() - start_).count(); }
-
-private:
-  using Clock = std::chrono::steady_clock;
-  double &seconds_;
-  Clock::time_point start_;
-};
 
 // Runs a computation of a graph; what LibTorch throws becomes a complete message.
 template <class Computation> void translated(const MaceGraph &graph, Computation computation) {
@@ -141,6 +128,35 @@ void TorchScriptModel::evaluate(const MaceGraph &graph, bool gradients, MaceResu
       result.edge_gradients.assign(graph.vectors.size(), 0.0);
   });
   sum_energies(graph, result);
+}
+
+void TorchScriptModel::evaluate_layers(const MaceGraph &graph, std::int64_t n_owned, bool gradients,
+                                       MaceExchange &exchange, MaceResult &result) {
+  if (!layers_)
+    throw Error("the MACE model cannot be evaluated by layers: " + info_.why_not_by_layers);
+  if (graph.n_graphs() != 1 || n_owned < 0 || n_owned > graph.n_nodes())
+    throw Error("by layers one graph is evaluated, not " + std::to_string(graph.n_graphs()) +
+                ", and " + std::to_string(n_owned) + " of its " + std::to_string(graph.n_nodes()) +
+                " nodes are owned");
+  for (const std::int64_t receiver : graph.receivers)
+    if (receiver >= n_owned)
+      throw Error("node " + std::to_string(receiver) + " receives, but only the first " +
+                  std::to_string(n_owned) + " are owned");
+  result = MaceResult();
+  translated(graph, [&] {
+    const torch::jit::GraphOptimizerEnabledGuard optimize(options_.jit);
+    const c10::AutoGradMode mode(gradients);
+    const TorchScriptLayers::Output output =
+        layers_->evaluate(n_owned > 0 ? upload_(graph) : GraphTensors(), graph.n_nodes(), n_owned,
+                          info_.exchange_widths, gradients, exchange, times_);
+    copy_to(output.node_energies, result.node_energies);
+    if (output.edge_gradients.defined())
+      copy_to(output.edge_gradients, result.edge_gradients);
+    else if (gradients)
+      result.edge_gradients.assign(graph.vectors.size(), 0.0);
+  });
+  result.energies.assign(
+      1, std::accumulate(result.node_energies.begin(), result.node_energies.end(), 0.0));
 }
 
 std::unique_ptr<MaceModel> load_mace(const std::string &bytes, const std::string &name,

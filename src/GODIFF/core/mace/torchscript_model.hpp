@@ -8,6 +8,7 @@
 #include "core/mace/model.hpp"
 #include "core/mace/torchscript_file.hpp"
 #include "core/mace/torchscript_graph.hpp"
+#include "core/mace/torchscript_layers.hpp"
 
 namespace godiff {
 
@@ -27,6 +28,7 @@ public:
   void self_test();
 
 private:
+  void try_layers();
   at::Tensor node_energies(const GraphTensors &graph, const at::Tensor &vectors);
 
   torch::jit::Module model_;
@@ -37,6 +39,7 @@ private:
   c10::ScalarType dtype_;
   c10::Device device_;
   GraphUpload upload_;
+  std::unique_ptr<TorchScriptLayers> layers_;  // null: why not is in info_
   MaceTimes times_;
 };
 
