@@ -6,7 +6,6 @@
 #include <cstdlib>
 #include <vector>
 
-#include <ATen/Parallel.h>
 #include <torch/version.h>
 
 #include <sched.h>
@@ -106,14 +105,6 @@ int count_threads(MPI_Comm comm) {
   if (sharing == size)
     sharing = std::max(sharing, ranks_on_node());
   return std::max(1, CPU_COUNT(&set) / sharing);
-}
-
-ThreadScope::ThreadScope(int threads) : before_(at::get_num_threads()) {
-  at::set_num_threads(threads);
-}
-
-ThreadScope::~ThreadScope() {
-  at::set_num_threads(before_);
 }
 
 std::string libtorch_version() {

@@ -6,6 +6,8 @@
 
 #include "pointers.h"
 
+#include "core/base/threads.hpp"
+
 namespace LAMMPS_NS {
 namespace GODiff {
 
@@ -33,18 +35,7 @@ std::string first_problem(LAMMPS *lmp, const std::string &problem);
 /// ones. Collective over `comm`.
 int count_threads(MPI_Comm comm);
 
-/// Gives LibTorch a number of threads and takes them back: LAMMPS' own threaded styles rely on the
-/// number they have set.
-class ThreadScope {
-public:
-  explicit ThreadScope(int threads);
-  ~ThreadScope();
-  ThreadScope(const ThreadScope &) = delete;
-  ThreadScope &operator=(const ThreadScope &) = delete;
-
-private:
-  int before_;
-};
+using godiff::ThreadScope;
 
 /// Version of the LibTorch in use, as "2.11.0".
 std::string libtorch_version();
