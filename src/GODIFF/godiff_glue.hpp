@@ -6,6 +6,8 @@
 
 #include "pointers.h"
 
+#include "core/base/threads.hpp"
+
 namespace LAMMPS_NS {
 namespace GODiff {
 
@@ -25,23 +27,15 @@ std::string caught_message();
 /// The text that rank 0 has; what the other ranks pass is ignored. Collective.
 std::string shared_text(LAMMPS *lmp, const std::string &text);
 
+/// The text of the first rank that has one, empty if none has. Collective.
+std::string first_problem(LAMMPS *lmp, const std::string &problem);
+
 /// Threads for LibTorch on this rank: OMP_NUM_THREADS if that is set, else the cores this rank may use,
 /// shared with the ranks of `comm` (and, as far as the launcher tells, of the job) that may use the same
 /// ones. Collective over `comm`.
 int count_threads(MPI_Comm comm);
 
-/// Gives LibTorch a number of threads and takes them back: LAMMPS' own threaded styles rely on the
-/// number they have set.
-class ThreadScope {
-public:
-  explicit ThreadScope(int threads);
-  ~ThreadScope();
-  ThreadScope(const ThreadScope &) = delete;
-  ThreadScope &operator=(const ThreadScope &) = delete;
-
-private:
-  int before_;
-};
+using godiff::ThreadScope;
 
 /// Version of the LibTorch in use, as "2.11.0".
 std::string libtorch_version();

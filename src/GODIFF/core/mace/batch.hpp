@@ -20,14 +20,21 @@ struct MaceStructures {
 
 /// Where results go; null: not wanted. eV, eV/Angstrom.
 struct MaceBatchResult {
-  double *energies = nullptr;       ///< [count]; NaN for a structure with atoms on each other
+  double *energies = nullptr;       ///< [count]; NaN where append_structure() returns false
   double *forces = nullptr;         ///< [3*n_atoms]
   double *virials = nullptr;        ///< [6*count] xx yy zz xy xz yz, -dE/dstrain
   double *atom_energies = nullptr;  ///< [n_atoms]
 };
 
+/// Throws godiff::Error for structures that make no sense, naming the first one: atoms that are not in
+/// order, a species that is not below `n_species`, a periodic cell without volume or so thin that its
+/// images cannot be numbered.
+void check_structures(const MaceStructures &structures, double cutoff, std::int64_t n_species);
+
 /// Appends one structure to a graph: all edges shorter than `cutoff`, through as many periodic images
-/// as that takes. Returns false, with nothing appended, when two atoms are closer than 0.001 Angstrom.
+/// as that takes. Returns false, with nothing appended, when two atoms are closer than 0.001 Angstrom or
+/// one is nowhere (not finite, or beyond 10^9 Angstrom). The cell of a structure without periodic
+/// directions is not looked at.
 bool append_structure(const MaceStructures &structures, std::int64_t which, double cutoff,
                       MaceGraph &graph);
 
@@ -35,12 +42,12 @@ bool append_structure(const MaceStructures &structures, std::int64_t which, doub
 /// `max_edges` edges together.
 class MaceBatch {
 public:
-  /// 0 edges: 12,000 on a CPU; on another device as many as fit into its free memory by what the first
-  /// call took. The model must outlive the batch.
+  /// 0 edges: 12,000 on a CPU; on another device as many as its memory holds, found by doubling from
+  /// call to call until it runs out. The model must outlive the batch.
   MaceBatch(MaceModel &model, std::int64_t max_edges);
 
-  /// When memory runs out, half as many edges are tried, and remembered. Throws godiff::Error, naming
-  /// atoms and edges, when one structure alone is too much.
+  /// When memory runs out, half as many edges are tried, and remembered. Throws MaceOutOfMemory, naming
+  /// atoms and edges, when one structure alone is too much, and as check_structures().
   void compute(const MaceStructures &structures, const MaceBatchResult &result);
 
   /// Largest number of edges of one call now, and what the calls so far have had.
@@ -49,11 +56,16 @@ public:
   std::int64_t largest_call() const { return largest_call_; }
 
 private:
+  bool evaluate(bool gradients);
+  void scatter(const MaceStructures &structures, const MaceBatchResult &result) const;
+
   MaceModel &model_;
   std::int64_t max_edges_;
+  bool growing_;  // until memory has run out
   std::int64_t calls_ = 0;
-  std::int64_t largest_call_ = 0;  // edges
-  MaceGraph graph_;
+  std::int64_t largest_call_ = 0;     // edges
+  MaceGraph graph_;                   // of the present call
+  std::vector<std::int64_t> chosen_;  // the structures in it
   MaceResult result_;
 };
 
