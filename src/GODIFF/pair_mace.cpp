@@ -85,7 +85,9 @@ void PairMACE::allocate() {
 
 void PairMACE::settings(int narg, char **arg) {
   impl->settings = GODiff::parse_mace(lmp, narg, arg);
+  impl->mode = MaceMode::AUTO;
   // Words that change how a model is loaded: pair_coeff has to be repeated.
+  impl->service.reset();
   impl->model.reset();
   if (allocated)
     for (int i = 1; i <= atom->ntypes; ++i)
@@ -191,7 +193,9 @@ void PairMACE::coeff(int narg, char **arg) {
   impl->threads = impl->settings.threads > 0 ? impl->settings.threads
                   : comm->nprocs > 1         ? 1
                                              : GODiff::count_threads(world);
+  impl->service.reset();
   impl->model.reset();
+  impl->mode = MaceMode::AUTO;
   std::string problem;
   try {
     const GODiff::ThreadScope scope(impl->threads);
@@ -331,6 +335,18 @@ void *PairMACE::extract(const char *name, int &dim) {
   if (std::strcmp(name, "mace_timing") == 0) {
     dim = 1;
     return impl->times.data();
+  }
+  if (std::strcmp(name, "godiff_batch") == 0 && impl->mode != MaceMode::AUTO) {
+    dim = 0;
+    if (!impl->service) {
+      GODiff::MaceServiceOptions options;
+      options.species = impl->species;
+      options.energy_unit = impl->energy;
+      options.max_edges = impl->settings.max_edges;
+      options.threads = impl->threads;
+      impl->service = std::make_unique<GODiff::MaceBatchService>(*impl->model, options);
+    }
+    return impl->service->interface();
   }
   return nullptr;
 }
