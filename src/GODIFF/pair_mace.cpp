@@ -240,23 +240,23 @@ void PairMACE::check_input() {
     impl->energy = utils::get_conversion_factor(utils::ENERGY, utils::METAL2REAL);
   else
     error->all(FLERR,
-               "Pair style mace needs units metal or real, not {}: models are in eV and "
+               "Pair style mace: units metal or real are needed, not {}: models are in eV and "
                "Angstrom",
                update->unit_style);
   if (!force->newton_pair)
-    error->all(FLERR, "Pair style mace needs the command: newton on");
+    error->all(FLERR, "Pair style mace: this needs the command: newton on");
   if (domain->dimension == 2)
-    error->all(FLERR, "Pair style mace needs the command: dimension 3");
+    error->all(FLERR, "Pair style mace: this needs the command: dimension 3");
   if (atom->molecular != Atom::ATOMIC)
     for (int k = 1; k <= 3; ++k)
       if (force->special_lj[k] != 1.0)
         error->all(FLERR,
-                   "Pair style mace needs all neighbors of an atom, bonded ones too: use the "
+                   "Pair style mace: all neighbors of an atom are needed, bonded ones too: use the "
                    "command: special_bonds lj 1.0 1.0 1.0 coul 1.0 1.0 1.0");
   if (neighbor->includegroup)
-    error->all(FLERR, "Pair style mace needs all atoms in neighbor lists: use the command: "
+    error->all(FLERR, "Pair style mace: all atoms are needed in neighbor lists: use the command: "
                       "neigh_modify include all");
-  if (neighbor->exclude && comm->me == 0)
+  if (neighbor->nex_type + neighbor->nex_group + neighbor->nex_mol > 0 && comm->me == 0)
     error->warning(FLERR,
                    "Pair style mace: neigh_modify exclude takes edges out of the graph, which "
                    "changes energies and forces of all atoms near by");

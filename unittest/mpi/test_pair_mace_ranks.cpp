@@ -25,23 +25,42 @@ constexpr double SINGLE_ENERGY = 2e-6, SINGLE_FORCE = 2e-5, SINGLE_VIRIAL = 1e-4
 
 struct Case {
   const char *structure;
+  int repeats;  // along each axis: comm_style tiled needs a box longer than the cutoff
   const char *before_read;
   const char *before;
 };
 
 // Slabs with a vacuum cut along z leave ranks without atoms, cells are smaller than the cutoff.
-const Case CASES[] = {{"slab", "", ""},
-                      {"slab", "processors 1 1 *\n", ""},
-                      {"slab", "comm_style tiled\n", "balance 1.0 rcb\n"},
-                      {"triclinic", "", ""},
-                      {"triclinic", "comm_style tiled\n", "balance 1.0 rcb\n"},
-                      {"one_atom_cell", "", ""},
-                      {"two_atom_cell", "processors 1 1 *\n", ""},
-                      {"wire_x", "processors * 1 1\n", ""},
-                      {"wire_z", "processors * 1 1\n", ""},
-                      {"cluster", "", ""},
-                      {"atom", "", ""},
-                      {"apart", "", ""}};
+const Case CASES[] = {{"slab", 1, "", ""},
+                      {"slab", 1, "processors 1 1 *\n", ""},
+                      {"slab", 3, "comm_style tiled\n", "balance 1.0 rcb\n"},
+                      {"triclinic", 1, "", ""},
+                      {"triclinic", 3, "comm_style tiled\n", "balance 1.0 rcb\n"},
+                      {"one_atom_cell", 1, "", ""},
+                      {"two_atom_cell", 1, "processors 1 1 *\n", ""},
+                      {"wire_x", 1, "processors * 1 1\n", ""},
+                      {"wire_z", 1, "processors * 1 1\n", ""},
+                      {"cluster", 1, "", ""},
+                      {"atom", 1, "", ""},
+                      {"apart", 1, "", ""}};
+
+// Along the periodic axes.
+MaceStructure repeated(const MaceStructure &s, int n) {
+  return s.repeated(s.periodic[0] ? n : 1, s.periodic[1] ? n : 1, s.periodic[2] ? n : 1);
+}
+
+MaceValues repeated(const MaceValues &one, int cells) {
+  MaceValues all = one;
+  all.energy *= cells;
+  for (double &component : all.virial)
+    component *= cells;
+  for (int cell = 1; cell < cells; ++cell) {
+    all.forces.insert(all.forces.end(), one.forces.begin(), one.forces.end());
+    all.atom_energies.insert(all.atom_energies.end(), one.atom_energies.begin(),
+                             one.atom_energies.end());
+  }
+  return all;
+}
 
 class Ranks : public ::testing::TestWithParam<int> {};
 
@@ -54,6 +73,7 @@ TEST_P(Ranks, GiveTheValuesOfMaceTorch) {
     for (const Case &c : CASES) {
       runs.emplace_back(golden, c.structure);
       runs.back().words = std::string("check full mode ") + mode;
+      runs.back().structure = repeated(runs.back().structure, c.repeats);
       runs.back().before_read = c.before_read;
       runs.back().before = c.before;
       runs.back().options.nprocs = GetParam();
@@ -61,8 +81,11 @@ TEST_P(Ranks, GiveTheValuesOfMaceTorch) {
     const std::vector<MaceValues> found = values_together(runs);
     for (std::size_t k = 0; k < runs.size(); ++k) {
       SCOPED_TRACE(std::string(mode) + " " + CASES[k].structure + " " + CASES[k].before_read);
-      expect_near(found[k], golden.values(CASES[k].structure, "Default", "float64"), ENERGY, FORCE,
-                  VIRIAL);
+      const MaceRun one(golden, CASES[k].structure);
+      const int cells = runs[k].structure.n_atoms() / one.structure.n_atoms();
+      expect_near(found[k],
+                  repeated(golden.values(CASES[k].structure, "Default", "float64"), cells), ENERGY,
+                  FORCE, VIRIAL * cells);
     }
   }
 }

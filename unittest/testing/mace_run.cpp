@@ -161,11 +161,11 @@ std::string MaceRun::data() const {
   data << "\nMasses\n\n";
   for (std::size_t type = 1; type <= symbols.size(); ++type)
     data << type << " 100.0\n";
-  data << "\nAtoms # atomic\n\n";
+  data << "\nAtoms # " << atom_style << "\n\n";
   for (int i = 0; i < structure.n_atoms(); ++i)
-    data << i + 1 << " " << structure.types[i] << " " << text(structure.positions[3 * i]) << " "
-         << text(structure.positions[3 * i + 1]) << " " << text(structure.positions[3 * i + 2])
-         << "\n";
+    data << i + 1 << (atom_style == "bond" ? " 0 " : " ") << structure.types[i] << " "
+         << text(structure.positions[3 * i]) << " " << text(structure.positions[3 * i + 1]) << " "
+         << text(structure.positions[3 * i + 2]) << "\n";
 
   return data.str();
 }
@@ -174,8 +174,8 @@ std::string MaceRun::input() const {
   std::string boundary;
   for (const int periodic : structure.periodic)
     boundary += periodic ? " p" : " f";
-  return "units " + units + "\nboundary" + boundary + "\natom_style atomic\natom_modify map yes\n" +
-         before_read + "read_data structure" + tag + ".data\n" +
+  return "units " + units + "\nboundary" + boundary + "\natom_style " + atom_style +
+         "\natom_modify map yes\n" + before_read + "read_data structure" + tag + ".data\n" +
          (pair.empty() ? pair_commands() : pair) +
          "neighbor 1.0 bin\n"
          "compute press all pressure NULL virial\n"

@@ -68,9 +68,10 @@ struct MaceRun {
   MaceStructure structure;
   std::string words;  ///< after "pair_style mace"
   std::string units = "metal";
-  std::string before_read;  ///< commands before the atoms are there
-  std::string pair;         ///< instead of pair_style and pair_coeff
-  std::string before;       ///< commands before the run
+  std::string atom_style = "atomic";  ///< or bond
+  std::string before_read;            ///< commands before the atoms are there
+  std::string pair;                   ///< instead of pair_style and pair_coeff
+  std::string before;                 ///< commands before the run
   std::string commands = "run 0";
   RunOptions options;
 
