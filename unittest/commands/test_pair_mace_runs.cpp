@@ -27,30 +27,27 @@ long last_step(const RunResult &run) {
   return static_cast<long>(run.thermo().back().rows.back()[0]);
 }
 
-// What the last step of a run has is what its restart file gives in a new process.
+// What the last step of a run has is what its restart file gives without anything kept.
 void expect_restarted(MaceRun run) {
-  const std::string restart = "\nwrite_restart end.restart\n"
-                              "clear\nread_restart end.restart\n" +
-                              run.pair_commands();
+  run.commands += "\nwrite_restart end.restart\nclear\nread_restart end.restart\n" +
+                  run.pair_commands() +
+                  "thermo_style custom step atoms pe\nthermo_modify format float %.17g\n"
+                  "dump d all custom 1 again.dump id type x y z fx fy fz\n"
+                  "dump_modify d sort id format float %.17g first yes\nrun 0\n";
   const RunResult result = run.run();
   ASSERT_TRUE(result.ok()) << result.output;
-  const MaceValues before = values_of(result, last_step(result));
-  run.commands +=
-      restart +
-      "compute press all pressure NULL virial\ncompute eatom all pe/atom\n"
-      "thermo_style custom step atoms pe c_press[1] c_press[2] c_press[3] c_press[4] c_press[5] "
-      "c_press[6] vol\nthermo_modify format float %.17g\n"
-      "dump d all custom 1 again.dump id type x y z fx fy fz c_eatom\n"
-      "dump_modify d sort id format float %.17g first yes\nrun 0\n";
-  const RunResult again = run.run();
-  ASSERT_TRUE(again.ok()) << again.output;
-  const auto &table = again.thermo().back();
-  EXPECT_NEAR(table.last("PotEng"), before.energy, ENERGY * 100);
-  const auto rows = dump_rows(again.file("again.dump"), last_step(again));
-  ASSERT_EQ(3 * rows.size(), before.forces.size());
-  for (std::size_t i = 0; i < rows.size(); ++i)
-    for (int k = 0; k < 3; ++k)
-      EXPECT_NEAR(rows[i][5 + k], before.forces[3 * i + k], FORCE) << "atom " << i + 1;
+  const auto tables = result.thermo();
+  ASSERT_GE(tables.size(), 2u);
+  const auto &before = tables[tables.size() - 2], &after = tables.back();
+  EXPECT_NEAR(after.last("PotEng"), before.last("PotEng"), ENERGY * 14);
+  const long step = static_cast<long>(before.last("Step"));
+  const auto first = dump_rows(result.file("atoms.dump"), step);
+  const auto again = dump_rows(result.file("again.dump"), step);
+  ASSERT_EQ(again.size(), first.size());
+  EXPECT_EQ(static_cast<double>(first.size()), before.last("Atoms"));
+  for (std::size_t i = 0; i < first.size(); ++i)
+    for (int k = 5; k < 8; ++k)
+      EXPECT_NEAR(again[i][k], first[i][k], FORCE) << "atom " << first[i][0];
 }
 
 }  // namespace
@@ -113,7 +110,7 @@ TEST(MaceRuns, BoxesRelax) {
   const double first = result.thermo().back().rows.front()[2];
   EXPECT_LT(values.energy, first);
   // bar; the cell begins with some 1e5.
-  const auto &row = result.thermo().back().rows.back();
+  const auto row = result.thermo().back().rows.back();
   EXPECT_NEAR((row[3] + row[4] + row[5]) / 3.0, 0.0, 100.0) << result.output;
 }
 
