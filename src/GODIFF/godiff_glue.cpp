@@ -43,14 +43,30 @@ std::string caught_message() {
   }
 }
 
-std::string shared_text(LAMMPS *lmp, const std::string &text) {
+namespace {
+
+std::string text_of(LAMMPS *lmp, const std::string &text, int root) {
   int length = static_cast<int>(text.size());
-  MPI_Bcast(&length, 1, MPI_INT, 0, lmp->world);
+  MPI_Bcast(&length, 1, MPI_INT, root, lmp->world);
   std::string all = text;
   all.resize(static_cast<std::size_t>(length));
   if (length > 0)
-    MPI_Bcast(&all[0], length, MPI_CHAR, 0, lmp->world);
+    MPI_Bcast(&all[0], length, MPI_CHAR, root, lmp->world);
   return all;
+}
+
+}  // namespace
+
+std::string shared_text(LAMMPS *lmp, const std::string &text) {
+  return text_of(lmp, text, 0);
+}
+
+std::string first_problem(LAMMPS *lmp, const std::string &problem) {
+  const int nprocs = lmp->comm->nprocs;
+  const int mine = problem.empty() ? nprocs : lmp->comm->me;
+  int first = nprocs;
+  MPI_Allreduce(&mine, &first, 1, MPI_INT, MPI_MIN, lmp->world);
+  return first == nprocs ? "" : text_of(lmp, problem, first);
 }
 
 namespace {

@@ -27,6 +27,9 @@ std::string caught_message();
 /// The text that rank 0 has; what the other ranks pass is ignored. Collective.
 std::string shared_text(LAMMPS *lmp, const std::string &text);
 
+/// The text of the first rank that has one, empty if none has. Collective.
+std::string first_problem(LAMMPS *lmp, const std::string &problem);
+
 /// Threads for LibTorch on this rank: OMP_NUM_THREADS if that is set, else the cores this rank may use,
 /// shared with the ranks of `comm` (and, as far as the launcher tells, of the job) that may use the same
 /// ones. Collective over `comm`.

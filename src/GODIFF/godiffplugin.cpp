@@ -5,6 +5,7 @@
 
 #include "core/base/version.hpp"
 #include "fix_godiff.h"
+#include "pair_mace.h"
 
 #include "library.h"
 
@@ -16,6 +17,10 @@ namespace {
 
 void *create_fix_godiff(void *lmp, int narg, char **arg) {
   return new FixGODiff(static_cast<LAMMPS *>(lmp), narg, arg);
+}
+
+void *create_pair_mace(void *lmp) {
+  return new PairMACE(static_cast<LAMMPS *>(lmp));
 }
 
 std::string version_text(int version) {
@@ -54,5 +59,13 @@ extern "C" void lammpsplugin_init(void *lmp, void *handle, void *regfunc) {
   plugin.author = "The GODIFF developers";
   plugin.creator.v2 = &create_fix_godiff;
   plugin.handle = handle;
-  reinterpret_cast<lammpsplugin_regfunc>(regfunc)(&plugin, lmp);
+  const auto add = reinterpret_cast<lammpsplugin_regfunc>(regfunc);
+  add(&plugin, lmp);
+
+  static const std::string pair_info = std::string("MACE potentials ") + godiff::version();
+  plugin.style = "pair";
+  plugin.name = "mace";
+  plugin.info = pair_info.c_str();
+  plugin.creator.v1 = &create_pair_mace;
+  add(&plugin, lmp);
 }

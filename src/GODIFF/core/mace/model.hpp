@@ -102,6 +102,6 @@ std::unique_ptr<MaceModel> load_mace(const std::string &bytes, const std::string
                                      const MaceOptions &options);
 
 /// CUDA devices that this LibTorch can use: their number, 0 also for a LibTorch without CUDA.
-int cuda_devices();
+int count_cuda_devices();
 
 }  // namespace godiff

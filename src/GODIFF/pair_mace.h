@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#ifdef PAIR_CLASS
+// clang-format off
+PairStyle(mace,PairMACE);
+// clang-format on
+#else
+
+#ifndef LMP_PAIR_MACE_H
+#define LMP_PAIR_MACE_H
+
+#include "pair.h"
+
+namespace LAMMPS_NS {
+
+/// Machine-learned potentials of the MACE family, from an exported TorchScript file.
+class PairMACE : public Pair {
+public:
+  PairMACE(class LAMMPS *);
+  ~PairMACE() override;
+
+  void compute(int, int) override;
+  void settings(int, char **) override;
+  void coeff(int, char **) override;
+  void init_style() override;
+  double init_one(int, int) override;
+  void finish() override;
+  double memory_usage() override;
+  void *extract(const char *, int &) override;
+
+  int pack_forward_comm(int, int *, double *, int, int *) override;
+  void unpack_forward_comm(int, int, double *) override;
+  int pack_reverse_comm(int, int, double *) override;
+  void unpack_reverse_comm(int, int *, double *) override;
+
+private:
+  struct Impl;  // keeps the core library out of this header
+  Impl *impl;
+
+  // pair_mace.cpp
+  void allocate();
+  void choose_mode();
+  void check_input();
+
+  // pair_mace_compute.cpp
+  void build_graph();
+  void evaluate();
+  void check_numbers();
+  void tally();
+
+  // pair_mace_output.cpp
+  void print_model(const char *);
+  void print_mode();
+  void print_sizes();
+};
+
+}  // namespace LAMMPS_NS
+
+#endif
+#endif
