@@ -85,7 +85,9 @@ void PairMACE::allocate() {
 
 void PairMACE::settings(int narg, char **arg) {
   impl->settings = GODiff::parse_mace(lmp, narg, arg);
+  impl->mode = MaceMode::AUTO;
   // Words that change how a model is loaded: pair_coeff has to be repeated.
+  impl->service.reset();
   impl->model.reset();
   if (allocated)
     for (int i = 1; i <= atom->ntypes; ++i)
@@ -191,7 +193,9 @@ void PairMACE::coeff(int narg, char **arg) {
   impl->threads = impl->settings.threads > 0 ? impl->settings.threads
                   : comm->nprocs > 1         ? 1
                                              : GODiff::count_threads(world);
+  impl->service.reset();
   impl->model.reset();
+  impl->mode = MaceMode::AUTO;
   std::string problem;
   try {
     const GODiff::ThreadScope scope(impl->threads);
@@ -236,23 +240,23 @@ void PairMACE::check_input() {
     impl->energy = utils::get_conversion_factor(utils::ENERGY, utils::METAL2REAL);
   else
     error->all(FLERR,
-               "Pair style mace needs units metal or real, not {}: models are in eV and "
+               "Pair style mace: units metal or real are needed, not {}: models are in eV and "
                "Angstrom",
                update->unit_style);
   if (!force->newton_pair)
-    error->all(FLERR, "Pair style mace needs the command: newton on");
+    error->all(FLERR, "Pair style mace: this needs the command: newton on");
   if (domain->dimension == 2)
-    error->all(FLERR, "Pair style mace needs the command: dimension 3");
+    error->all(FLERR, "Pair style mace: this needs the command: dimension 3");
   if (atom->molecular != Atom::ATOMIC)
     for (int k = 1; k <= 3; ++k)
       if (force->special_lj[k] != 1.0)
         error->all(FLERR,
-                   "Pair style mace needs all neighbors of an atom, bonded ones too: use the "
+                   "Pair style mace: all neighbors of an atom are needed, bonded ones too: use the "
                    "command: special_bonds lj 1.0 1.0 1.0 coul 1.0 1.0 1.0");
   if (neighbor->includegroup)
-    error->all(FLERR, "Pair style mace needs all atoms in neighbor lists: use the command: "
+    error->all(FLERR, "Pair style mace: all atoms are needed in neighbor lists: use the command: "
                       "neigh_modify include all");
-  if (neighbor->exclude && comm->me == 0)
+  if (neighbor->nex_type + neighbor->nex_group + neighbor->nex_mol > 0 && comm->me == 0)
     error->warning(FLERR,
                    "Pair style mace: neigh_modify exclude takes edges out of the graph, which "
                    "changes energies and forces of all atoms near by");
@@ -331,6 +335,18 @@ void *PairMACE::extract(const char *name, int &dim) {
   if (std::strcmp(name, "mace_timing") == 0) {
     dim = 1;
     return impl->times.data();
+  }
+  if (std::strcmp(name, "godiff_batch") == 0 && impl->mode != MaceMode::AUTO) {
+    dim = 0;
+    if (!impl->service) {
+      GODiff::MaceServiceOptions options;
+      options.species = impl->species;
+      options.energy_unit = impl->energy;
+      options.max_edges = impl->settings.max_edges;
+      options.threads = impl->threads;
+      impl->service = std::make_unique<GODiff::MaceBatchService>(*impl->model, options);
+    }
+    return impl->service->interface();
   }
   return nullptr;
 }

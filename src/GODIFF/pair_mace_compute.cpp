@@ -73,7 +73,7 @@ void PairMACE::build_graph() {
 void PairMACE::evaluate() {
   const godiff::MaceGraph &graph = impl->domain.graph();
   const godiff::MaceTimes before = impl->model->times();
-  impl->rows.reset_times();
+  const double travelled = impl->rows.seconds();
   std::string problem;
   const char *remedy = "";
   try {
@@ -95,10 +95,9 @@ void PairMACE::evaluate() {
                update->ntimestep, comm->me, graph.n_nodes(), graph.n_edges(), problem, remedy);
 
   const godiff::MaceTimes after = impl->model->times();
-  const double there = impl->rows.forward_seconds(), back = impl->rows.backward_seconds();
-  impl->times[Impl::FORWARD] += after.forward - before.forward - there;
-  impl->times[Impl::BACKWARD] += after.backward - before.backward - back;
-  impl->times[Impl::COMMUNICATION] += there + back;
+  impl->times[Impl::FORWARD] += after.forward - before.forward;
+  impl->times[Impl::BACKWARD] += after.backward - before.backward;
+  impl->times[Impl::COMMUNICATION] += impl->rows.seconds() - travelled;
 }
 
 namespace {

@@ -60,7 +60,7 @@ template <typename T> void MaceRows::spread(T *nodes, int width) {
   lmp_->comm->forward_comm(pair_, slots_);
   for (std::int64_t node = n_owned; node < n_nodes; ++node)
     std::memcpy(nodes + node * width, row(atoms[node]), bytes);
-  forward_seconds_ += platform::walltime() - begin;
+  seconds_ += platform::walltime() - begin;
 }
 
 template <typename T> void MaceRows::collect(T *nodes, int width) {
@@ -74,7 +74,7 @@ template <typename T> void MaceRows::collect(T *nodes, int width) {
   lmp_->comm->reverse_comm(pair_, slots_);
   for (std::int64_t node = 0; node < n_owned; ++node)
     std::memcpy(nodes + node * width, row(atoms[node]), bytes);
-  backward_seconds_ += platform::walltime() - begin;
+  seconds_ += platform::walltime() - begin;
 }
 
 void MaceRows::to_ghosts(float *rows, int width) {

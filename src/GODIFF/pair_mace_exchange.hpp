@@ -42,10 +42,8 @@ public:
   int pack_reverse(int n, int first, double *buffer) const;
   void unpack_reverse(int n, const int *list, const double *buffer);
 
-  /// Seconds spent since reset_times(), on the way to ghosts and back.
-  double forward_seconds() const { return forward_seconds_; }
-  double backward_seconds() const { return backward_seconds_; }
-  void reset_times() { forward_seconds_ = backward_seconds_ = 0.0; }
+  /// Seconds that rows have been on their way.
+  double seconds() const { return seconds_; }
   double memory() const { return static_cast<double>(rows_.capacity() * sizeof(double)); }
 
 private:
@@ -63,7 +61,7 @@ private:
   int width_ = 1;             // numbers per atom
   bool single_ = false;       // they are floats
   std::vector<double> rows_;  // [n_atoms * slots]
-  double forward_seconds_ = 0.0, backward_seconds_ = 0.0;
+  double seconds_ = 0.0;
 };
 
 }  // namespace GODiff

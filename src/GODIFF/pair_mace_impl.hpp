@@ -12,6 +12,7 @@
 
 #include "core/mace/model.hpp"
 #include "core/mace/neighbours.hpp"
+#include "pair_mace_batch.hpp"
 #include "pair_mace_exchange.hpp"
 #include "pair_mace_parse.hpp"
 
@@ -22,8 +23,9 @@ struct PairMACE::Impl {
 
   GODiff::MaceSettings settings;
   std::unique_ptr<godiff::MaceModel> model;
-  std::string why_not_by_layers;      // of any rank
-  std::vector<std::int64_t> species;  // [ntypes + 1] -1: NULL
+  std::unique_ptr<GODiff::MaceBatchService> service;  // of `model`, once somebody asks for it
+  std::string why_not_by_layers;                      // of any rank
+  std::vector<std::int64_t> species;                  // [ntypes + 1] -1: NULL
 
   GODiff::MaceMode mode = GODiff::MaceMode::AUTO;  // the one in use, not AUTO after init
   std::string printed_mode;                        // what has been said about it

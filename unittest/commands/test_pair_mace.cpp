@@ -15,6 +15,7 @@ using godiff::testing::MaceStructure;
 using godiff::testing::MaceValues;
 using godiff::testing::RunResult;
 using godiff::testing::values_of;
+using godiff::testing::values_together;
 
 namespace {
 
@@ -23,24 +24,62 @@ constexpr double ENERGY = 1e-10, FORCE = 1e-9, VIRIAL = 1e-8;
 // The same in single precision.
 constexpr double SINGLE_ENERGY = 2e-6, SINGLE_FORCE = 2e-5, SINGLE_VIRIAL = 1e-4;
 
-class Structures : public ::testing::TestWithParam<const char *> {};
+class Modes : public ::testing::TestWithParam<const char *> {};
 
 }  // namespace
 
-TEST_P(Structures, AreAsMaceTorchSays) {
+TEST_P(Modes, AllStructuresAreAsMaceTorchSays) {
   const MaceGolden golden("pt_two_layers");
-  const std::string name = GetParam();
-  for (const char *mode : {"image", "ghost"}) {
-    SCOPED_TRACE(mode);
-    MaceRun run(golden, name);
-    run.words = std::string("mode ") + mode + " check full";
-    expect_near(values_of(run.run()), golden.values(name, "Default", "float64"), ENERGY, FORCE,
-                VIRIAL);
+  std::vector<MaceRun> runs;
+  for (const std::string &name : golden.structures()) {
+    runs.emplace_back(golden, name);
+    runs.back().words = std::string("check full mode ") + GetParam();
+  }
+  const std::vector<MaceValues> found = values_together(runs);
+  for (std::size_t k = 0; k < runs.size(); ++k) {
+    const std::string name = golden.structures()[k];
+    SCOPED_TRACE(name);
+    expect_near(found[k], golden.values(name, "Default", "float64"), ENERGY, FORCE, VIRIAL);
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(PairMace, Structures,
-                         ::testing::Values("slab", "triclinic", "one_atom_cell", "two_atom_cell",
-                                           "wire_x", "wire_z", "cluster", "dimer", "close_dimer",
-                                           "atom", "apart"),
+INSTANTIATE_TEST_SUITE_P(PairMace, Modes, ::testing::Values("image", "message", "ghost"),
                          [](const auto &info) { return std::string(info.param); });
+
+TEST(PairMace, HeadsAndPrecisionsAreAsMaceTorchSays) {
+  const MaceGolden golden("pto_two_heads");
+  std::vector<MaceRun> runs;
+  std::vector<MaceValues> expected;
+  for (const std::string name : {"slab", "triclinic", "close_dimer"})
+    for (const std::string head : {"surface", "oxide"})
+      for (const std::string precision : {"single", "double"}) {
+        runs.emplace_back(golden, name);
+        runs.back().words = "head " + head + " precision " + precision;
+        runs.back().words += head == "oxide" ? " mode message" : " mode image";
+        expected.push_back(
+            golden.values(name, head, precision == "single" ? "float32" : "float64"));
+      }
+  const std::vector<MaceValues> found = values_together(runs);
+  for (std::size_t k = 0; k < runs.size(); ++k) {
+    SCOPED_TRACE(runs[k].words);
+    if (runs[k].words.find("single") != std::string::npos)
+      expect_near(found[k], expected[k], SINGLE_ENERGY, SINGLE_FORCE, SINGLE_VIRIAL);
+    else
+      expect_near(found[k], expected[k], ENERGY, FORCE, VIRIAL);
+  }
+}
+
+// The head that was chosen when the file was made.
+TEST(PairMace, WithoutWordsItIsTheModelOfTheFile) {
+  const MaceGolden golden("pto_two_heads");
+  const MaceRun run(golden, "slab");
+  const RunResult result = run.run();
+  expect_near(values_of(result), golden.values("slab", "oxide", "float32"), SINGLE_ENERGY,
+              SINGLE_FORCE, SINGLE_VIRIAL);
+  for (const char *text :
+       {"2 layers, cutoff 4 Angstrom, ZBL repulsion included, single precision on",
+        "atom types: 1=Pt 2=O; heads: surface oxide (used)",
+        "MACE mode image (one rank): ghost atoms to 5 Angstrom, neighbors to 5",
+        "MACE graph: 14 nodes, 160 edges"})
+    EXPECT_TRUE(result.contains(text)) << text << "\n" << result.output;
+}

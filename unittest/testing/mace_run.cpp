@@ -161,11 +161,11 @@ std::string MaceRun::data() const {
   data << "\nMasses\n\n";
   for (std::size_t type = 1; type <= symbols.size(); ++type)
     data << type << " 100.0\n";
-  data << "\nAtoms # atomic\n\n";
+  data << "\nAtoms # " << atom_style << "\n\n";
   for (int i = 0; i < structure.n_atoms(); ++i)
-    data << i + 1 << " " << structure.types[i] << " " << text(structure.positions[3 * i]) << " "
-         << text(structure.positions[3 * i + 1]) << " " << text(structure.positions[3 * i + 2])
-         << "\n";
+    data << i + 1 << (atom_style == "bond" ? " 0 " : " ") << structure.types[i] << " "
+         << text(structure.positions[3 * i]) << " " << text(structure.positions[3 * i + 1]) << " "
+         << text(structure.positions[3 * i + 2]) << "\n";
 
   return data.str();
 }
@@ -174,8 +174,9 @@ std::string MaceRun::input() const {
   std::string boundary;
   for (const int periodic : structure.periodic)
     boundary += periodic ? " p" : " f";
-  return "units " + units + "\nboundary" + boundary + "\natom_style atomic\natom_modify map yes\n" +
-         before_read + "read_data structure.data\n" + (pair.empty() ? pair_commands() : pair) +
+  return "units " + units + "\nboundary" + boundary + "\natom_style " + atom_style +
+         "\natom_modify map yes\n" + before_read + "read_data structure" + tag + ".data\n" +
+         (pair.empty() ? pair_commands() : pair) +
          "neighbor 1.0 bin\n"
          "compute press all pressure NULL virial\n"
          "compute eatom all pe/atom\n"
@@ -184,14 +185,16 @@ std::string MaceRun::input() const {
          "thermo_style custom step atoms pe c_press[1] c_press[2] c_press[3] c_press[4] c_press[5] "
          "c_press[6] vol etotal\n"
          "thermo_modify format float %.17g\n"
-         "dump d all custom 1 atoms.dump id type x y z fx fy fz c_eatom c_satom[*] c_csatom[*]\n"
+         "dump d all custom 1 atoms" +
+         tag +
+         ".dump id type x y z fx fy fz c_eatom c_satom[*] c_csatom[*]\n"
          "dump_modify d sort id format float %.17g\n" +
          before + commands + "\n";
 }
 
 RunResult MaceRun::run() const {
   RunOptions chosen = options;
-  chosen.files["structure.data"] = data();
+  chosen.files["structure" + tag + ".data"] = data();
   return run_lammps(input(), chosen);
 }
 
@@ -218,30 +221,52 @@ std::vector<std::vector<double>> dump_rows(const std::string &dump, long step) {
   return rows;
 }
 
-MaceValues values_of(const RunResult &run) {
-  return values_of(run, 0);
-}
+namespace {
 
-MaceValues values_of(const RunResult &run, long step) {
+MaceValues values_of_table(const RunResult &run, const ThermoTable &table, long step,
+                           const std::string &tag) {
   MaceValues values;
-  EXPECT_TRUE(run.ok()) << run.output;
-  if (!run.ok())
-    return values;
-  for (const auto &row : dump_rows(run.file("atoms.dump"), step)) {
+  for (const auto &row : dump_rows(run.file("atoms" + tag + ".dump"), step)) {
     values.forces.insert(values.forces.end(), row.begin() + 5, row.begin() + 8);
     values.atom_energies.push_back(row[8]);
   }
-  for (const auto &table : run.thermo()) {
-    for (const auto &row : table.rows) {
-      if (static_cast<long>(row[0]) != step)
-        continue;
-      values.energy = row[2];
-      for (int k = 0; k < 6; ++k)
-        values.virial[k] = row[3 + k] * row[9] / BAR;
-      return values;
-    }
+  for (const auto &row : table.rows) {
+    if (static_cast<long>(row[0]) != step)
+      continue;
+    values.energy = row[2];
+    for (int k = 0; k < 6; ++k)
+      values.virial[k] = row[3 + k] * row[9] / BAR;
+    return values;
   }
   ADD_FAILURE() << "no step " << step << " in the log";
+  return values;
+}
+
+}  // namespace
+
+MaceValues values_of(const RunResult &run, long step, const std::string &tag) {
+  const auto tables = run.thermo();
+  EXPECT_TRUE(run.ok()) << run.output;
+  if (!run.ok() || tables.empty())
+    return {};
+  return values_of_table(run, tables.back(), step, tag);
+}
+
+std::vector<MaceValues> values_together(std::vector<MaceRun> runs) {
+  RunOptions options = runs.front().options;
+  std::string input;
+  for (std::size_t k = 0; k < runs.size(); ++k) {
+    runs[k].tag = "." + std::to_string(k);
+    options.files["structure" + runs[k].tag + ".data"] = runs[k].data();
+    input += (k ? "clear\n" : "") + runs[k].input();
+  }
+  const RunResult run = run_lammps(input, options);
+  EXPECT_TRUE(run.ok()) << run.output;
+  const auto tables = run.thermo();
+  std::vector<MaceValues> values(runs.size());
+  EXPECT_EQ(tables.size(), runs.size()) << run.output;
+  for (std::size_t k = 0; run.ok() && k < std::min(tables.size(), runs.size()); ++k)
+    values[k] = values_of_table(run, tables[k], 0, runs[k].tag);
   return values;
 }
 

@@ -68,11 +68,14 @@ struct MaceRun {
   MaceStructure structure;
   std::string words;  ///< after "pair_style mace"
   std::string units = "metal";
-  std::string before_read;  ///< commands before the atoms are there
-  std::string pair;         ///< instead of pair_style and pair_coeff
-  std::string before;       ///< commands before the run
+  std::string atom_style = "atomic";  ///< or bond
+  std::string before_read;            ///< commands before the atoms are there
+  std::string pair;                   ///< instead of pair_style and pair_coeff
+  std::string before;                 ///< commands before the run
   std::string commands = "run 0";
   RunOptions options;
+
+  std::string tag;  ///< in the names of its files
 
   /// pair_style and pair_coeff as `words`, `model` and `symbols` say.
   std::string pair_commands() const;
@@ -81,10 +84,12 @@ struct MaceRun {
   RunResult run() const;
 };
 
-/// The numbers of step 0 of a run of MaceRun, all digits.
-MaceValues values_of(const RunResult &run);
-/// The same from a later step with the dump that MaceRun writes.
-MaceValues values_of(const RunResult &run, long step);
+/// The numbers of a step of a run of MaceRun, all digits.
+MaceValues values_of(const RunResult &run, long step = 0, const std::string &tag = "");
+
+/// Runs several inputs one after the other in one LAMMPS, with `clear` between them, and returns what
+/// each has at step 0. The options are those of the first.
+std::vector<MaceValues> values_together(std::vector<MaceRun> runs);
 
 /// Rows of a dump at a step, by atom ID; fails the test when there is no such step.
 std::vector<std::vector<double>> dump_rows(const std::string &dump, long step);

@@ -1,14 +1,24 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "core/mace/torchscript_call.hpp"
 
+#include <mutex>
 #include <new>
 
+#include <c10/core/DefaultDtype.h>
 #include <c10/util/Exception.h>
 
 #include "core/base/error.hpp"
 #include "core/base/printable.hpp"
 
 namespace godiff {
+
+namespace {
+
+std::mutex precision_mutex;
+int precision_guards = 0;
+caffe2::TypeMeta precision_before;
+
+}  // namespace
 
 c10::IValue call_by_name(const torch::jit::Method &function, const std::string &what,
                          const NamedValues &values) {
@@ -26,6 +36,20 @@ c10::IValue call_by_name(const torch::jit::Method &function, const std::string &
     stack.push_back(value ? *value : *arguments[a].default_value());
   }
   return function(std::move(stack));
+}
+
+DefaultPrecision::DefaultPrecision(c10::ScalarType dtype) {
+  const std::lock_guard<std::mutex> lock(precision_mutex);
+  if (precision_guards++ > 0)
+    return;
+  precision_before = c10::get_default_dtype();
+  c10::set_default_dtype(c10::scalarTypeToTypeMeta(dtype));
+}
+
+DefaultPrecision::~DefaultPrecision() {
+  const std::lock_guard<std::mutex> lock(precision_mutex);
+  if (--precision_guards == 0)
+    c10::set_default_dtype(precision_before);
 }
 
 std::string torch_message(const std::exception &error) {

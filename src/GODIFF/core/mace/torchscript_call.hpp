@@ -20,6 +20,17 @@ using NamedValues = std::vector<std::pair<const char *, c10::IValue>>;
 c10::IValue call_by_name(const torch::jit::Method &function, const std::string &what,
                          const NamedValues &values);
 
+/// While one lives, numbers that a script writes down and multiplies integers with have the precision
+/// of the model, as in Python: LibTorch's own choice is single precision, whatever the model is.
+/// The choice is one for the process: the first guard sets it, the last one puts it back.
+class DefaultPrecision {
+public:
+  explicit DefaultPrecision(c10::ScalarType dtype);
+  DefaultPrecision(const DefaultPrecision &) = delete;
+  DefaultPrecision &operator=(const DefaultPrecision &) = delete;
+  ~DefaultPrecision();
+};
+
 /// What went wrong in LibTorch, in one line: without the trace of where it was.
 std::string torch_message(const std::exception &error);
 

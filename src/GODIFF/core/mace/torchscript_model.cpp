@@ -104,6 +104,7 @@ void TorchScriptModel::evaluate(const MaceGraph &graph, bool gradients, MaceResu
   translated(graph, [&] {
     const torch::jit::GraphOptimizerEnabledGuard optimize(options_.jit);
     const c10::AutoGradMode mode(gradients);
+    const DefaultPrecision precision(dtype_);
     const GraphTensors &tensors = upload_(graph);
     const at::Tensor vectors = tensors.vectors.detach().requires_grad_(gradients);
     at::Tensor energies;
@@ -146,6 +147,7 @@ void TorchScriptModel::evaluate_layers(const MaceGraph &graph, std::int64_t n_ow
   translated(graph, [&] {
     const torch::jit::GraphOptimizerEnabledGuard optimize(options_.jit);
     const c10::AutoGradMode mode(gradients);
+    const DefaultPrecision precision(dtype_);
     const TorchScriptLayers::Output output =
         layers_->evaluate(n_owned > 0 ? upload_(graph) : GraphTensors(), graph.n_nodes(), n_owned,
                           info_.exchange_widths, gradients, exchange, times_);
