@@ -9,6 +9,7 @@ the golden values come from the model before it was exported, run by PyTorch wit
 import copy
 import json
 import os
+import subprocess
 import sys
 import tempfile
 
@@ -33,7 +34,7 @@ DENSITY_RESIDUAL = modules.interaction_classes["RealAgnosticDensityResidualInter
 # Each model: what differs from DEFAULTS. Element data in the order of `elements`; E0 per head, eV.
 DEFAULTS = dict(
     kind="ScaleShiftMACE", dtype="float64", seed=1, elements=[78], e0=[[-5.25]], heads=["Default"], export="Default",
-    layers=2, r_max=4.5, bessels=6, cutoff_power=5, max_ell=2, hidden="8x0e+8x1o", correlation=2,
+    without_heads=False, layers=2, r_max=4.5, bessels=6, cutoff_power=5, max_ell=2, hidden="8x0e+8x1o", correlation=2,
     radial=[16, 16], first=RESIDUAL, later=RESIDUAL, scale=[0.8], shift=[0.1], extra={},
 )  # fmt: skip
 MODELS = {
@@ -48,13 +49,17 @@ MODELS = {
     "pt_one_layer": dict(seed=3, layers=1, hidden="8x0e", correlation=3),
     # three hops; short cutoff so that they fit into small cells
     "pt_three_layers": dict(seed=4, layers=3, r_max=3.4, hidden="4x0e+4x1o"),
+    # exported from a model of the time before heads: TorchScript knows one head without a name
+    "pt_no_heads": dict(
+        seed=7, bessels=4, max_ell=1, hidden="2x0e+2x1o", correlation=1, radial=[4], r_max=4.0, without_heads=True
+    ),  # fmt: skip
     # without scale and shift: energies stay in the precision of the model
     "pto_plain": dict(seed=5, kind="MACE", dtype="float32", elements=[8, 78], e0=[[-2.5, -5.25]], first=PLAIN, r_max=4.0),
-    # elements not in the order of a periodic table of the user, l up to 3, transformed distances, density blocks
+    # l up to 3, distances transformed by the elements, density blocks; two heads, exported with the first
     "three_elements": dict(
-        seed=6, elements=[1, 8, 78], e0=[[-1.1, -2.5, -5.25]], max_ell=3, hidden="4x0e+4x1o+4x2e", r_max=4.0,
-        correlation=3, first=DENSITY, later=DENSITY_RESIDUAL,
-        extra=dict(pair_repulsion=True, distance_transform="Agnesi"),
+        seed=6, elements=[1, 8, 78], e0=[[-1.1, -2.5, -5.25], [-0.6, -2.0, -4.75]], max_ell=3, hidden="4x0e+4x1o+4x2e",
+        r_max=4.0, heads=["first", "second"], export="first", scale=[0.8, 0.7], shift=[0.1, 0.3],
+        first=DENSITY, later=DENSITY_RESIDUAL, extra=dict(pair_repulsion=True, distance_transform="Agnesi"),
     ),  # fmt: skip
 }
 
@@ -89,6 +94,8 @@ def make(settings):
         one = len(settings["heads"]) == 1
         scale = {k: settings[k][0] if one else settings[k] for k in ("scale", "shift")}
         model = modules.ScaleShiftMACE(atomic_inter_scale=scale["scale"], atomic_inter_shift=scale["shift"], **words)
+    if settings["without_heads"]:
+        del model.heads
     # so that forces are about 1 eV/Angstrom, as those of a trained model
     with torch.no_grad():
         for weight in model.readouts.parameters():
@@ -131,6 +138,8 @@ def structures(elements, seed):
     add("cluster", box, (0, 0, 0), [(7, 7, 7.8)] + hexagon, 0.25)
     add("dimer", box, (0, 0, 0), [(6, 7, 7), (8.3, 7.4, 7.2)], 0)
     add("close_dimer", box, (0, 0, 0), [(6, 7, 7), (7.1, 7.3, 6.9)], 0)
+    # more hops than layers
+    add("chain", [(24, 0, 0), (0, 9, 0), (0, 0, 9)], (0, 0, 0), [(2 + 2.6 * i, 4.2 + i % 2, 4.5) for i in range(8)])
     # no edges at all
     add("atom", box, (0, 0, 0), [(7, 7, 7)], 0)
     add("apart", box, (0, 0, 0), [(3, 3, 3), (3, 3, 11), (11, 4, 3)], 0)
@@ -198,7 +207,10 @@ def export(model, head, dtype, path):
         # TorchScript keeps the name of the file inside the file
         source = os.path.join(folder, os.path.basename(path).removesuffix(".pt") + ".model")
         torch.save(model, source)
-        arguments, sys.argv = sys.argv, ["mace_create_lammps_model", source, "--head", head, "--dtype", dtype]
+        words = ["mace_create_lammps_model", source, "--dtype", dtype]
+        if hasattr(model, "heads"):
+            words += ["--head", head]
+        arguments, sys.argv = sys.argv, words
         try:
             create_lammps_model.main()
         finally:
@@ -244,9 +256,13 @@ def main():
     for name in names:
         if name not in MODELS:
             sys.exit(f"make_models.py: there is no model '{name}', only {' '.join(MODELS)}")
-    torch.set_num_threads(1)
+    if len(names) == 1:
+        torch.set_num_threads(1)
+        write(names[0])
+        return
+    # each in a process of its own: TorchScript numbers the classes of a process, and the numbers are in the files
     for name in names:
-        write(name)
+        subprocess.run([sys.executable, __file__, name], check=True)
 
 
 if __name__ == "__main__":
