@@ -3,8 +3,8 @@
 
 make_models.py [NAME ...]    (all by default; run by the Python of tools/mace/environment)
 
-The weights are random, from fixed seeds. Each model is exported by mace_create_lammps_model,
-untouched; the golden values come from the model before it was exported, run by PyTorch without
+The weights are random, from fixed seeds. Each model is exported by mace_create_lammps_model, only
+positions in source files are taken out; the golden values come from the model before it was exported, run by PyTorch without
 TorchScript.
 """
 
@@ -26,6 +26,9 @@ from mace.cli import create_lammps_model
 from mace.data.neighborhood import get_neighborhood
 
 HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(HERE, "..", "..", "tools", "mace"))
+from strip_model import strip
+
 DISTANCE = 2.775  # between neighbours in Pt, Angstrom
 
 PLAIN = modules.interaction_classes["RealAgnosticInteractionBlock"]
@@ -259,6 +262,7 @@ def export(model, head, dtype, path):
             create_lammps_model.main()
         finally:
             sys.argv = arguments
+        strip(source + "-lammps.pt")
         os.replace(source + "-lammps.pt", path)
 
 

@@ -141,6 +141,8 @@ def main():
     model = hollow(made.make({**made.DEFAULTS, "hidden": "2x0e+2x1o", "radial": [4]}))
     torch.save(model, path("pickled.model"))
     torch.save(LAMMPS_MLIAP_MACE(copy.deepcopy(model)), path("mliap.pt"))
+    for name in ("linear.pt", "needs_charge.pt", "dipoles.pt"):
+        made.strip(path(name))
     for name in sorted(os.listdir(FOLDER)):
         print(f"refused/{name}: {os.path.getsize(path(name)) / 1e3:.0f} kB")
 
