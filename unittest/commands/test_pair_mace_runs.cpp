@@ -27,27 +27,30 @@ long last_step(const RunResult &run) {
   return static_cast<long>(run.thermo().back().rows.back()[0]);
 }
 
-// What the last step of a run has is what its restart file gives without anything kept.
-void expect_restarted(MaceRun run) {
+// What the last step of a run has is what its restart file gives without anything kept; the number of
+// atoms.
+int expect_restarted(MaceRun run) {
   run.commands += "\nwrite_restart end.restart\nclear\nread_restart end.restart\n" +
                   run.pair_commands() +
                   "thermo_style custom step atoms pe\nthermo_modify format float %.17g\n"
                   "dump d all custom 1 again.dump id type x y z fx fy fz\n"
                   "dump_modify d sort id format float %.17g first yes\nrun 0\n";
   const RunResult result = run.run();
-  ASSERT_TRUE(result.ok()) << result.output;
+  EXPECT_TRUE(result.ok()) << result.output;
   const auto tables = result.thermo();
-  ASSERT_GE(tables.size(), 2u);
+  if (!result.ok() || tables.size() < 2)
+    return 0;
   const auto &before = tables[tables.size() - 2], &after = tables.back();
   EXPECT_NEAR(after.last("PotEng"), before.last("PotEng"), ENERGY * 14);
   const long step = static_cast<long>(before.last("Step"));
   const auto first = dump_rows(result.file("atoms.dump"), step);
   const auto again = dump_rows(result.file("again.dump"), step);
-  ASSERT_EQ(again.size(), first.size());
+  EXPECT_EQ(again.size(), first.size());
   EXPECT_EQ(static_cast<double>(first.size()), before.last("Atoms"));
-  for (std::size_t i = 0; i < first.size(); ++i)
+  for (std::size_t i = 0; i < std::min(first.size(), again.size()); ++i)
     for (int k = 5; k < 8; ++k)
       EXPECT_NEAR(again[i][k], first[i][k], FORCE) << "atom " << first[i][0];
+  return static_cast<int>(again.size());
 }
 
 }  // namespace
@@ -73,10 +76,7 @@ TEST(MaceRuns, LostAtoms) {
   run.before = "velocity all create 500 4711\nset atom 1 vz 900.0\nfix move all nve\n"
                "thermo_modify lost ignore\n";
   run.commands = "run 20";
-  const RunResult result = run.run();
-  ASSERT_TRUE(result.ok()) << result.output;
-  EXPECT_EQ(result.thermo().back().last("Atoms"), 6);
-  expect_restarted(run);
+  EXPECT_EQ(expect_restarted(run), 6);
 }
 
 TEST(MaceRuns, Barostat) {
@@ -195,10 +195,6 @@ TEST(MaceRuns, HybridStylesAndTypesWithoutElement) {
       runs.back().words = "precision double";
       runs.back().options.nprocs = nprocs;
     }
-    runs[0].pair =
-        hybrid("mace precision double lj/cut 6.0",
-               "pair_coeff * * mace " + file + " Pt NULL\npair_coeff 1 1 none\n" + lines_of_lj());
-    // `none` would take the type away from all styles.
     runs[0].pair = hybrid("mace precision double lj/cut 6.0",
                           "pair_coeff * * mace " + file + " Pt NULL\n" + lines_of_lj());
     runs[1].pair = hybrid("lj/cut 6.0", "pair_coeff 1 1 none\n" + lines_of_lj());
@@ -266,7 +262,7 @@ TEST(MaceRuns, AtomsOnEachOther) {
 // A velocity that is not a number, and no rebuild of neighbor lists that would see the position.
 TEST(MaceRuns, NumbersThatAreNone) {
   MaceRun run(MaceGolden("pt_two_layers"), "cluster");
-  run.before = "variable none equal exp(1000)-exp(1000)\nset atom 3 vx v_none\n"
+  run.before = "variable none atom exp(1000)-exp(1000)\nset atom 3 vx v_none\n"
                "neigh_modify every 100 delay 100 check no\nfix move all nve\n";
   run.commands = "run 3";
   RunResult result = run.run();

@@ -39,7 +39,8 @@ inline nlohmann::json read_json(const std::string &name) {
 
 /// The structure of a model with a name.
 inline nlohmann::json structure(const std::string &name, const std::string &which) {
-  for (const auto &found : read_json(name).at("structures"))
+  const nlohmann::json json = read_json(name);
+  for (const auto &found : json.at("structures"))
     if (found.at("name") == which)
       return found;
   throw std::runtime_error(name + " has no structure " + which);

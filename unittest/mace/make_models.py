@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Write the small MACE models of this folder, and what mace-torch itself says about some structures.
+"""Write the small MACE models of this folder, and what mace-torch says about some structures.
 
 make_models.py [NAME ...]    (all by default; run by the Python of tools/mace/environment)
 
-The weights are random, from fixed seeds. Each model is exported by mace_create_lammps_model, untouched;
-the golden values come from the model before it was exported, run by PyTorch without TorchScript.
+The weights are random, from fixed seeds. Each model is exported by mace_create_lammps_model, only
+positions in source files are taken out; the golden values come from the model before it was exported, run by PyTorch without
+TorchScript.
 """
+
 import copy
 import json
 import os
@@ -24,6 +26,9 @@ from mace.cli import create_lammps_model
 from mace.data.neighborhood import get_neighborhood
 
 HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(HERE, "..", "..", "tools", "mace"))
+from strip_model import strip
+
 DISTANCE = 2.775  # between neighbours in Pt, Angstrom
 
 PLAIN = modules.interaction_classes["RealAgnosticInteractionBlock"]
@@ -33,17 +38,19 @@ DENSITY_RESIDUAL = modules.interaction_classes["RealAgnosticDensityResidualInter
 
 # Each model: what differs from DEFAULTS. Element data in the order of `elements`; E0 per head, eV.
 DEFAULTS = dict(
-    kind="ScaleShiftMACE", dtype="float64", seed=1, elements=[78], e0=[[-5.25]], heads=["Default"], export="Default",
-    without_heads=False, layers=2, r_max=4.5, bessels=6, cutoff_power=5, max_ell=2, hidden="8x0e+8x1o", correlation=2,
+    kind="ScaleShiftMACE", dtype="float64", seed=1, elements=[78], e0=[[-5.25]],
+    heads=["Default"], export="Default", without_heads=False, layers=2, r_max=4.5, bessels=6,
+    cutoff_power=5, max_ell=2, hidden="8x0e+8x1o", correlation=2,
     radial=[16, 16], first=RESIDUAL, later=RESIDUAL, scale=[0.8], shift=[0.1], extra={},
 )  # fmt: skip
 MODELS = {
     # the ordinary case
     "pt_two_layers": dict(),
-    # two heads, exported with the last, as mace_create_lammps_model does by default; ZBL; single precision
+    # two heads, exported with the last as mace_create_lammps_model does by default; ZBL; float32
     "pto_two_heads": dict(
-        seed=2, dtype="float32", elements=[8, 78], e0=[[-2.5, -5.25], [-1.75, -4.5]], heads=["surface", "oxide"],
-        export="oxide", scale=[0.8, 1.1], shift=[0.1, -0.2], r_max=4.0, extra=dict(pair_repulsion=True),
+        seed=2, dtype="float32", elements=[8, 78], e0=[[-2.5, -5.25], [-1.75, -4.5]],
+        heads=["surface", "oxide"], export="oxide", scale=[0.8, 1.1], shift=[0.1, -0.2], r_max=4.0,
+        extra=dict(pair_repulsion=True),
     ),  # fmt: skip
     # nothing travels between atoms that are more than one cutoff apart
     "pt_one_layer": dict(seed=3, layers=1, hidden="8x0e", correlation=3),
@@ -51,15 +58,20 @@ MODELS = {
     "pt_three_layers": dict(seed=4, layers=3, r_max=3.4, hidden="4x0e+4x1o"),
     # exported from a model of the time before heads: TorchScript knows one head without a name
     "pt_no_heads": dict(
-        seed=7, bessels=4, max_ell=1, hidden="2x0e+2x1o", correlation=1, radial=[4], r_max=4.0, without_heads=True
+        seed=7, bessels=4, max_ell=1, hidden="2x0e+2x1o", correlation=1, radial=[4], r_max=4.0,
+        without_heads=True,
     ),  # fmt: skip
     # without scale and shift: energies stay in the precision of the model
-    "pto_plain": dict(seed=5, kind="MACE", dtype="float32", elements=[8, 78], e0=[[-2.5, -5.25]], first=PLAIN, r_max=4.0),
-    # l up to 3, distances transformed by the elements, density blocks; two heads, exported with the first
+    "pto_plain": dict(
+        seed=5, kind="MACE", dtype="float32", elements=[8, 78], e0=[[-2.5, -5.25]], first=PLAIN,
+        r_max=4.0,
+    ),  # fmt: skip
+    # l up to 3, distances transformed by the elements, density blocks; exported with the first head
     "three_elements": dict(
-        seed=6, elements=[1, 8, 78], e0=[[-1.1, -2.5, -5.25], [-0.6, -2.0, -4.75]], max_ell=3, hidden="4x0e+4x1o+4x2e",
-        r_max=4.0, heads=["first", "second"], export="first", scale=[0.8, 0.7], shift=[0.1, 0.3],
-        first=DENSITY, later=DENSITY_RESIDUAL, extra=dict(pair_repulsion=True, distance_transform="Agnesi"),
+        seed=6, elements=[1, 8, 78], e0=[[-1.1, -2.5, -5.25], [-0.6, -2.0, -4.75]], max_ell=3,
+        hidden="4x0e+4x1o+4x2e", r_max=4.0, heads=["first", "second"], export="first",
+        scale=[0.8, 0.7], shift=[0.1, 0.3], first=DENSITY, later=DENSITY_RESIDUAL,
+        extra=dict(pair_repulsion=True, distance_transform="Agnesi"),
     ),  # fmt: skip
 }
 
@@ -93,7 +105,9 @@ def make(settings):
     else:
         one = len(settings["heads"]) == 1
         scale = {k: settings[k][0] if one else settings[k] for k in ("scale", "shift")}
-        model = modules.ScaleShiftMACE(atomic_inter_scale=scale["scale"], atomic_inter_shift=scale["shift"], **words)
+        model = modules.ScaleShiftMACE(
+            atomic_inter_scale=scale["scale"], atomic_inter_shift=scale["shift"], **words
+        )
     if settings["without_heads"]:
         del model.heads
     # so that forces are about 1 eV/Angstrom, as those of a trained model
@@ -104,7 +118,7 @@ def make(settings):
 
 
 def structures(elements, seed):
-    """(name, cell rows, periodic, positions, atomic numbers); cells as LAMMPS wants them, atoms inside."""
+    """(name, cell rows, periodic, positions, atomic numbers); cells as LAMMPS wants them."""
     draw = np.random.default_rng(seed)
     d, row, up = DISTANCE, DISTANCE * np.sqrt(3) / 2, DISTANCE * np.sqrt(2 / 3)
     result = []
@@ -126,12 +140,34 @@ def structures(elements, seed):
     # fcc, eight atoms, sheared
     cell = np.array([(2 * d, 0, 0), (d, 2 * row, 0), (d, 2 * row / 3, 2 * up)])
     cell = cell + np.array([(0.2, 0, 0), (-0.15, 0.1, 0), (0.3, -0.1, -0.15)])
-    add("triclinic", cell, (1, 1, 1), [np.array((i, j, k)) / 2 @ cell for i in (0, 1) for j in (0, 1) for k in (0, 1)])
+    add(
+        "triclinic",
+        cell,
+        (1, 1, 1),
+        [np.array((i, j, k)) / 2 @ cell for i in (0, 1) for j in (0, 1) for k in (0, 1)],
+    )
     # cells much smaller than the cutoff: an atom is its own neighbour
-    add("one_atom_cell", [(2.7, 0, 0), (1.5, 2.5, 0), (1.2, 0.9, 2.2)], (1, 1, 1), [(0.3, 0.2, 0.1)], 0)
-    add("two_atom_cell", [(2.8, 0, 0), (0, 2.6, 0), (0, 0, 5.0)], (1, 1, 1), [(0, 0, 0), (1.4, 1.3, 2.1)], 0.1)
+    add(
+        "one_atom_cell",
+        [(2.7, 0, 0), (1.5, 2.5, 0), (1.2, 0.9, 2.2)],
+        (1, 1, 1),
+        [(0.3, 0.2, 0.1)],
+        0,
+    )
+    add(
+        "two_atom_cell",
+        [(2.8, 0, 0), (0, 2.6, 0), (0, 0, 5.0)],
+        (1, 1, 1),
+        [(0, 0, 0), (1.4, 1.3, 2.1)],
+        0.1,
+    )
     # periodic along one axis only, and along z but not in the plane
-    add("wire_x", [(4.9, 0, 0), (0, 9, 0), (0, 0, 9)], (1, 0, 0), [(0.5, 4, 4), (2.9, 4.8, 4.2), (1.7, 6.0, 5.9)])
+    add(
+        "wire_x",
+        [(4.9, 0, 0), (0, 9, 0), (0, 0, 9)],
+        (1, 0, 0),
+        [(0.5, 4, 4), (2.9, 4.8, 4.2), (1.7, 6.0, 5.9)],
+    )
     add("wire_z", [(9, 0, 0), (0, 9, 0), (0, 0, 5.2)], (0, 0, 1), [(4, 4, 0.4), (4.9, 4.3, 2.9)])
     box = [(14, 0, 0), (0, 14, 0), (0, 0, 14)]
     hexagon = [(7 + d * np.cos(a), 7 + d * np.sin(a), 7) for a in np.arange(6) * np.pi / 3]
@@ -139,7 +175,12 @@ def structures(elements, seed):
     add("dimer", box, (0, 0, 0), [(6, 7, 7), (8.3, 7.4, 7.2)], 0)
     add("close_dimer", box, (0, 0, 0), [(6, 7, 7), (7.1, 7.3, 6.9)], 0)
     # more hops than layers
-    add("chain", [(24, 0, 0), (0, 9, 0), (0, 0, 9)], (0, 0, 0), [(2 + 2.6 * i, 4.2 + i % 2, 4.5) for i in range(8)])
+    add(
+        "chain",
+        [(24, 0, 0), (0, 9, 0), (0, 0, 9)],
+        (0, 0, 0),
+        [(2 + 2.6 * i, 4.2 + i % 2, 4.5) for i in range(8)],
+    )
     # no edges at all
     add("atom", box, (0, 0, 0), [(7, 7, 7)], 0)
     add("apart", box, (0, 0, 0), [(3, 3, 3), (3, 3, 11), (11, 4, 3)], 0)
@@ -158,7 +199,9 @@ def data_of(cell, periodic, positions, numbers, settings, head, dtype):
         shifts=torch.tensor(shifts, dtype=dtype),
         unit_shifts=torch.tensor(units, dtype=dtype),
         cell=torch.tensor(box, dtype=dtype),
-        node_attrs=torch.nn.functional.one_hot(torch.tensor(species), len(settings["elements"])).to(dtype),
+        node_attrs=torch.nn.functional.one_hot(torch.tensor(species), len(settings["elements"])).to(
+            dtype
+        ),
         batch=torch.zeros(len(positions), dtype=torch.int64),
         ptr=torch.tensor([0, len(positions)]),
         head=torch.tensor([settings["heads"].index(head)]),
@@ -171,7 +214,9 @@ def golden(model, settings, precision):
     dtype = getattr(torch, precision)
     torch.set_default_dtype(dtype)
     rows = []
-    for name, cell, periodic, positions, numbers in structures(settings["elements"], settings["seed"]):
+    for name, cell, periodic, positions, numbers in structures(
+        settings["elements"], settings["seed"]
+    ):
         results = []
         for head in settings["heads"]:
             data, n_edges = data_of(cell, periodic, positions, numbers, settings, head, dtype)
@@ -184,7 +229,9 @@ def golden(model, settings, precision):
                     energy=out["energy"].detach().double().item(),
                     node_energies=out["node_energy"].detach().double().tolist(),
                     forces=out["forces"].detach().double().flatten().tolist(),
-                    virial=[virial[i, j] for i, j in ((0, 0), (1, 1), (2, 2), (0, 1), (0, 2), (1, 2))],
+                    virial=[
+                        virial[i, j] for i, j in ((0, 0), (1, 1), (2, 2), (0, 1), (0, 2), (1, 2))
+                    ],
                 )
             )
         rows.append(
@@ -215,6 +262,7 @@ def export(model, head, dtype, path):
             create_lammps_model.main()
         finally:
             sys.argv = arguments
+        strip(source + "-lammps.pt")
         os.replace(source + "-lammps.pt", path)
 
 
@@ -244,7 +292,9 @@ def write(name):
     )
     with open(os.path.join(HERE, name + ".json"), "w") as out:
         out.write("{\n")
-        head = [f"{json.dumps(k)}: {json.dumps(v)}" for k, v in content.items() if k != "structures"]
+        head = [
+            f"{json.dumps(k)}: {json.dumps(v)}" for k, v in content.items() if k != "structures"
+        ]
         out.write(",\n".join(head) + ',\n"structures": [\n')
         out.write(",\n".join(json.dumps(row, separators=(",", ":")) for row in rows) + "\n]}\n")
     size = os.path.getsize(os.path.join(HERE, file)) / 1e3
@@ -260,7 +310,7 @@ def main():
         torch.set_num_threads(1)
         write(names[0])
         return
-    # each in a process of its own: TorchScript numbers the classes of a process, and the numbers are in the files
+    # each in a process of its own: TorchScript numbers the classes of a process
     for name in names:
         subprocess.run([sys.executable, __file__, name], check=True)
 

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Write the files of refused/: what somebody may give to pair_style mace by mistake, and models of other contracts.
+"""Write the files of refused/: what somebody may give to pair_style mace by mistake.
 
 make_refused.py    (run by the Python of tools/mace/environment)
 
-mace-torch 0.3.16 cannot export the models that have no energies or that need a total charge, so that
-stand-ins with the same functions and names take their place here.
+mace-torch 0.3.16 cannot export models that have no energies or that need a total charge: stand-ins
+with the same functions and names take their place.
 """
+
 import copy
 import os
 from typing import Dict, Optional
@@ -33,14 +34,16 @@ class Embedding(torch.nn.Module):
 
     def __init__(self):
         super().__init__()
-        self.embedders = torch.nn.ModuleDict({"total_charge": torch.nn.Identity(), "total_spin": torch.nn.Identity()})
+        self.embedders = torch.nn.ModuleDict(
+            {"total_charge": torch.nn.Identity(), "total_spin": torch.nn.Identity()}
+        )
 
     def forward(self, charge: torch.Tensor, spin: torch.Tensor) -> torch.Tensor:
         return 0.5 * charge**2 + 0.25 * spin
 
 
 class Inner(torch.nn.Module):
-    """A model with the functions that an exported MACE has inside. Energy per atom: -1 and half of each bond."""
+    """With the functions that an exported MACE has inside. Energy: -1 and half of each bond."""
 
     def __init__(self):
         super().__init__()
@@ -53,7 +56,10 @@ class Inner(torch.nn.Module):
         edges = data["edge_index"]
         v = data["positions"][edges[1]] - data["positions"][edges[0]] + data["shifts"]
         pair = 0.5 * (1.0 - (v**2).sum(1) / 16.0) ** 3
-        return torch.zeros(data["node_attrs"].size(0), dtype=pair.dtype).index_add(0, edges[1], pair) - 1.0
+        return (
+            torch.zeros(data["node_attrs"].size(0), dtype=pair.dtype).index_add(0, edges[1], pair)
+            - 1.0
+        )
 
 
 class NeedsCharge(Inner):
@@ -74,7 +80,10 @@ class NeedsCharge(Inner):
     ) -> Dict[str, Optional[torch.Tensor]]:
         batch = data["batch"]
         more = self.joint_embedding(data["total_charge"][batch], data["total_spin"][batch])
-        result: Dict[str, Optional[torch.Tensor]] = {"node_energy": self.bonds(data) + more, "displacement": None}
+        result: Dict[str, Optional[torch.Tensor]] = {
+            "node_energy": self.bonds(data) + more,
+            "displacement": None,
+        }
         return result
 
 
@@ -106,7 +115,10 @@ class Wrapper(torch.nn.Module):
         self.register_buffer("head", torch.tensor([0]))
 
     def forward(
-        self, data: Dict[str, torch.Tensor], local_or_ghost: torch.Tensor, compute_virials: bool = False
+        self,
+        data: Dict[str, torch.Tensor],
+        local_or_ghost: torch.Tensor,
+        compute_virials: bool = False,
     ) -> Dict[str, Optional[torch.Tensor]]:
         data["head"] = self.head
         return self.model(data)
@@ -129,6 +141,8 @@ def main():
     model = hollow(made.make({**made.DEFAULTS, "hidden": "2x0e+2x1o", "radial": [4]}))
     torch.save(model, path("pickled.model"))
     torch.save(LAMMPS_MLIAP_MACE(copy.deepcopy(model)), path("mliap.pt"))
+    for name in ("linear.pt", "needs_charge.pt", "dipoles.pt"):
+        made.strip(path(name))
     for name in sorted(os.listdir(FOLDER)):
         print(f"refused/{name}: {os.path.getsize(path(name)) / 1e3:.0f} kB")
 

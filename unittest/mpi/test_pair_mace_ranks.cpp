@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <tuple>
 
 #include <gtest/gtest.h>
 
@@ -113,4 +114,107 @@ TEST(PairMaceRanks, SinglePrecisionAndHeads) {
     else
       expect_near(found[k], expected[k], ENERGY, FORCE, VIRIAL);
   }
+}
+
+namespace {
+
+// Energies of all steps, and the values of the last one.
+struct Trajectory {
+  std::vector<double> potential, total;
+  MaceValues last;
+  RunResult run;
+};
+
+// A gas so hot that atoms change ranks and periodic images every few steps.
+Trajectory hot_run(int nprocs, const std::string &mode, const std::string &before_read = "",
+                   const std::string &before = "") {
+  MaceRun run(MaceGolden("pt_two_layers"), "triclinic");
+  run.structure = run.structure.repeated(2, 2, 3);
+  run.words = "check full mode " + mode;
+  run.before_read = before_read;
+  run.before = before +
+               "velocity all create 20000 4711\nfix move all nve\ntimestep 0.0005\nthermo 10\n"
+               "neigh_modify every 2 delay 0 check yes\n";
+  run.commands = "run 40";
+  run.options.nprocs = nprocs;
+  Trajectory trajectory;
+  trajectory.run = run.run();
+  trajectory.last = values_of(trajectory.run, 40);
+  if (trajectory.run.ok()) {
+    trajectory.potential = trajectory.run.thermo()[0].column("PotEng");
+    trajectory.total = trajectory.run.thermo()[0].column("TotEng");
+  }
+  return trajectory;
+}
+
+}  // namespace
+
+// Rounding errors grow by some factor in a hot gas: the last step is as near as 40 steps leave it.
+TEST(PairMaceRanks, AtomsThatCrossRanks) {
+  const Trajectory one = hot_run(1, "image");
+  ASSERT_TRUE(one.run.ok());
+  ASSERT_EQ(one.potential.size(), 5u);
+  // Kinetic energy of 96 atoms at 20000 K: 250 eV. Velocity Verlet keeps the total to some 1e-5 of it.
+  EXPECT_NEAR(one.total.back(), one.total.front(), 1e-2);
+  EXPECT_GT(std::abs(one.potential.back() - one.potential.front()), 1.0);
+  for (const auto &[nprocs, mode, grid] :
+       {std::tuple(2, "message", "processors 2 1 1\n"), std::tuple(4, "message", ""),
+        std::tuple(2, "ghost", ""), std::tuple(3, "message", "comm_style tiled\n")}) {
+    SCOPED_TRACE(std::to_string(nprocs) + " " + mode + " " + grid);
+    const bool tiled = std::string(grid).find("tiled") != std::string::npos;
+    const Trajectory many = hot_run(nprocs, mode, grid, tiled ? "balance 1.0 rcb\n" : "");
+    ASSERT_EQ(many.potential.size(), one.potential.size());
+    EXPECT_NEAR(many.potential[0], one.potential[0], ENERGY * 96);
+    for (std::size_t k = 1; k < one.potential.size(); ++k)
+      EXPECT_NEAR(many.potential[k], one.potential[k], 1e-7);
+    for (std::size_t k = 0; k < one.last.forces.size(); ++k)
+      EXPECT_NEAR(many.last.forces[k], one.last.forces[k], 1e-7);
+  }
+}
+
+// Worlds with other structures, on one and on two ranks each, do not disturb each other.
+TEST(PairMaceRanks, Partitions) {
+  const MaceGolden golden("pt_two_layers");
+  MaceRun run(golden, "slab");
+  const std::vector<std::string> names = {"slab", "triclinic"};
+  for (const char *layout : {"2x1", "2x2"}) {
+    SCOPED_TRACE(layout);
+    std::string input = "variable name world slab triclinic\n"
+                        "variable periodic world \"p p f\" \"p p p\"\n"
+                        "units metal\nboundary ${periodic}\nread_data ${name}.data\n" +
+                        run.pair_commands() +
+                        "thermo_style custom step pe\nthermo_modify format float %.17g\n"
+                        "dump d all custom 1 ${name}.dump id type x y z fx fy fz\n"
+                        "dump_modify d sort id format float %.17g\nrun 0\n";
+    godiff::testing::RunOptions options;
+    options.nprocs = std::string(layout) == "2x1" ? 2 : 4;
+    options.args = {"-partition", layout};
+    for (const std::string &name : names)
+      options.files[name + ".data"] = MaceRun(golden, name).data();
+    const RunResult result = godiff::testing::run_lammps(input, options);
+    ASSERT_TRUE(result.ok()) << result.output;
+    for (std::size_t world = 0; world < names.size(); ++world) {
+      const MaceValues expected = golden.values(names[world], "Default", "float64");
+      const auto tables =
+          godiff::testing::parse_thermo(result.file("log.lammps." + std::to_string(world)));
+      EXPECT_NEAR(tables.at(0).last("PotEng"), expected.energy, 14 * ENERGY);
+      const auto rows = godiff::testing::dump_rows(result.file(names[world] + ".dump"), 0);
+      ASSERT_EQ(3 * rows.size(), expected.forces.size());
+      for (std::size_t i = 0; i < rows.size(); ++i)
+        for (int k = 0; k < 3; ++k)
+          EXPECT_NEAR(rows[i][5 + k], expected.forces[3 * i + k], FORCE);
+    }
+  }
+}
+
+// One rank cannot open what another one has read: all end with one message.
+TEST(PairMaceRanks, AllRanksEndTogether) {
+  MaceRun run(MaceGolden("pt_two_layers"));
+  run.model = "nowhere.pt";
+  run.options.nprocs = 4;
+  const RunResult result = run.run();
+  EXPECT_FALSE(result.ok());
+  EXPECT_FALSE(result.timed_out);
+  EXPECT_NE(result.error().find("Pair style mace: cannot open nowhere.pt"), std::string::npos)
+      << result.output;
 }
