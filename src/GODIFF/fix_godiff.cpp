@@ -172,7 +172,7 @@ void FixGODiff::initial_integrate(int /*vflag*/) {
   while (true) {
     int mine[3] = {0, GODiff::TerminationWatch::asked(), 0}, all[3];
     if (impl->root && !impl->lost)
-      in_trouble_if([&] { mine[0] = next_structure(); });
+      in_trouble_if([&] { mine[0] = impl->batch ? next_block() : next_structure(); });
     mine[2] = !impl->trouble.empty();
     MPI_Allreduce(mine, all, 3, MPI_INT, MPI_MAX, world);
     if (all[1]) {
@@ -188,6 +188,8 @@ void FixGODiff::initial_integrate(int /*vflag*/) {
     if (impl->stopped)
       return;
   }
+  if (impl->batch && !evaluate_stage())
+    return;
   impl->active = true;
   hand_out();
   place_atoms();
@@ -281,7 +283,8 @@ void FixGODiff::pre_exchange() {
 ------------------------------------------------------------------------- */
 
 void FixGODiff::post_force(int /*vflag*/) {
-  if (!impl->active || godiff::forces_needed(impl->settings) == godiff::ForceNeed::NONE)
+  if (!impl->active || impl->batch ||
+      godiff::forces_needed(impl->settings) == godiff::ForceNeed::NONE)
     return;
   std::vector<double> mine(impl->positions.size(), 0.0);
   for (int i = 0; i < atom->nlocal; ++i) {
@@ -351,33 +354,43 @@ void FixGODiff::check_lost() {
 }
 
 /* ----------------------------------------------------------------------
-   roots: the energy of the structure in the atoms, into the journal first:
-   it is not lost when this process is killed
+   roots: an energy (eV) goes into the journal before anything is made of
+   it: it is not lost when this process is killed
+------------------------------------------------------------------------- */
+
+void FixGODiff::note_energy(int stage, std::int64_t candidate, std::int64_t step,
+                            const godiff::Positions &positions, double energy,
+                            const double *forces) {
+  godiff::JournalRecord record;
+  record.stage = stage;
+  record.candidate = candidate;
+  record.step = static_cast<std::int32_t>(step);
+  record.digest = godiff::digest(positions);
+  record.energy = energy;
+  if (godiff::forces_needed(impl->settings) != godiff::ForceNeed::NONE)
+    record.forces.assign(forces, forces + impl->positions.size());
+  godiff::fault_point("journal");
+  impl->journal->append(record);
+}
+
+/* ----------------------------------------------------------------------
+   roots: the energy of the structure in the atoms
 ------------------------------------------------------------------------- */
 
 void FixGODiff::take_energy(double energy) {
-  const godiff::ForceNeed need = godiff::forces_needed(impl->settings);
   const double eV = energy * impl->units.energy;
   const double *forces = impl->raw_forces.data();
-  const auto note = [&](int stage, std::int64_t candidate, std::int64_t step,
-                        const godiff::Positions &positions) {
-    godiff::JournalRecord record;
-    record.stage = stage;
-    record.candidate = candidate;
-    record.step = static_cast<std::int32_t>(step);
-    record.digest = godiff::digest(positions);
-    record.energy = eV;
-    if (need != godiff::ForceNeed::NONE)
-      record.forces = impl->raw_forces;
-    godiff::fault_point("journal");
-    impl->journal->append(record);
-  };
+  if (impl->batch) {
+    take_batch(eV);
+    return;
+  }
   if (impl->shared) {
     godiff::Evaluation &evaluation = *impl->evaluation;
     if (impl->lost) {
       evaluation.fail();
     } else {
-      note(impl->stage, evaluation.candidate(), evaluation.step(), evaluation.positions());
+      note_energy(impl->stage, evaluation.candidate(), evaluation.step(), evaluation.positions(),
+                  eV, forces);
       if (!evaluation.report(eV, forces))
         return;
     }
@@ -386,8 +399,8 @@ void FixGODiff::take_energy(double energy) {
   }
   godiff::Search &search = *impl->search;
   if (!impl->lost)
-    note(search.current_stage().stage, search.next_candidate(), search.request_step(),
-         search.request());
+    note_energy(search.current_stage().stage, search.next_candidate(), search.request_step(),
+                search.request(), eV, forces);
   record_new([&] { search.report(impl->lost ? NAN : eV, forces); });
 }
 

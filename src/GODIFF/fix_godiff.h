@@ -13,6 +13,7 @@ FixStyle(godiff,FixGODiff);
 #include <functional>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "fix.h"
 
@@ -55,6 +56,7 @@ public:
 private:
   struct Impl;  // keeps the core library out of this header
   struct Plan;
+  struct Batch;
   Impl *impl;
   double **destination;  // where atoms on their way to another rank really are [nmax][3]
 
@@ -87,6 +89,8 @@ private:
   // fix_godiff.cpp
   bool next_structure();
   void take_energy(double);
+  void note_energy(int, std::int64_t, std::int64_t, const std::vector<double> &, double,
+                   const double *);
   void check_lost();
   void leave_run();
   void note_time();
@@ -94,6 +98,23 @@ private:
   void hand_out();
   void start_run();
   void stop_run();
+
+  // fix_godiff_batch.cpp
+  void init_batch();
+  std::string beyond_pair();
+  std::string why_not_direct();
+  bool next_block();
+  bool evaluate_stage();
+  bool evaluate_open();
+  void compute_direct(std::int64_t, const double *, double *, double *);
+  void take_energies(std::int64_t, const double *, const double *);
+  bool interrupted();
+  void take_batch(double);
+
+  // fix_godiff_stack.cpp
+  std::string why_not_stacked();
+  void compute_stacked(const std::vector<std::int64_t> &, std::int64_t, const double *, double *,
+                       double *);
 
   // fix_godiff_meet.cpp
   bool meet(bool);

@@ -300,7 +300,7 @@ void FixGODiff::start_search() {
   files.temperature_unit = impl->units.temperature;
   if (state) {
     impl->search->restore(*state);
-    if (impl->shared)
+    if (impl->shared || impl->options.evaluate != GODiff::Evaluate::STEP)
       impl->search->restart_candidate();
     impl->files =
         std::make_unique<godiff::RunFiles>(godiff::RunFiles::resume(files, system, *state));

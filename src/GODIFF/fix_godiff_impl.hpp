@@ -2,6 +2,8 @@
 // What a FixGODiff consists of; private to the fix_godiff*.cpp files.
 #pragma once
 
+#include <cmath>
+#include <list>
 #include <map>
 #include <memory>
 #include <optional>
@@ -24,6 +26,18 @@
 #include "termination.hpp"
 
 namespace LAMMPS_NS {
+
+// What `evaluate batch` has under way in this world.
+struct FixGODiff::Batch {
+  bool direct = false;  // by the pair style, else stacked
+
+  // Roots only.
+  std::list<godiff::Evaluation> open;   // candidates that wait for an energy
+  std::vector<godiff::Evaluated> done;  // of this step; not on record before LAMMPS agrees
+  std::size_t shown = 0;                // which of them is in the atoms
+
+  bool idle() const { return open.empty() && done.empty(); }
+};
 
 // Three circles of ranks take part in a search. Those of one world evaluate a structure together. The
 // first rank of each world, its root, hands out structures and keeps the journal. All ranks, of this
@@ -89,6 +103,9 @@ struct FixGODiff::Impl {
   std::optional<godiff::Evaluation> evaluation;
   std::vector<godiff::Evaluated> results;  // since the last meeting
 
+  std::unique_ptr<Batch> batch;  // nullptr: candidates are evaluated step by step
+  double reference = NAN;        // energy of the input structure (eV); since the last meeting
+
   // The leader only.
   std::unique_ptr<godiff::Search> search;
   std::unique_ptr<godiff::RunFiles> files;
@@ -117,8 +134,8 @@ struct FixGODiff::Impl {
   double run_energy(double eV) const { return eV / units.energy; }
   double run_temperature(double kT) const { return kT / units.temperature; }
 
-  /// True when no candidate of a shared search is under way in this world. Roots only.
-  bool idle() const { return !evaluation || !evaluation->open(); }
+  /// Candidates of a batch or of a shared search that are under way in this world. Roots only.
+  std::vector<std::int64_t> under_way() const;
   /// Stages of which nothing is left to do. Leader only.
   int complete_stages() const;
 

@@ -75,10 +75,24 @@ struct FixGODiff::Plan {
   std::int64_t stage = 0;        // whose candidates follow
   std::int64_t candidates = 0;   // how many it has
   std::int64_t dealt = 0;        // of these, left to be evaluated
+  double reference = 0.0;        // eV, energy of the input structure
 };
 
 int FixGODiff::Impl::complete_stages() const {
   return settings.train ? search->learned_stages() : static_cast<int>(search->stages().size());
+}
+
+std::vector<std::int64_t> FixGODiff::Impl::under_way() const {
+  std::vector<std::int64_t> candidates;
+  if (evaluation && evaluation->open())
+    candidates.push_back(evaluation->candidate());
+  if (batch) {
+    for (const godiff::Evaluation &e : batch->open)
+      candidates.push_back(e.candidate());
+    for (const godiff::Evaluated &e : batch->done)
+      candidates.push_back(e.candidate);
+  }
+  return candidates;
 }
 
 /* ----------------------------------------------------------------------
@@ -130,8 +144,8 @@ bool FixGODiff::meet(bool leaving) {
   GODiff::patient_barrier(impl->everyone->get());
   in_trouble_if([] { godiff::fault_point("meet"); });
   agree(impl->trouble);
-  const int mine[FLAGS] = {impl->root && leaving, impl->terminated, impl->root && !impl->idle(),
-                           impl->root && impl->lost};
+  const int mine[FLAGS] = {impl->root && leaving, impl->terminated,
+                           impl->root && !impl->under_way().empty(), impl->root && impl->lost};
   int all[FLAGS];
   MPI_Allreduce(mine, all, FLAGS, MPI_INT, MPI_SUM, impl->everyone->get());
   if (impl->shared && impl->root)
@@ -162,6 +176,7 @@ bool FixGODiff::meet(bool leaving) {
     });
   if (impl->shared && impl->root)
     share_candidates(plan.stage, plan.candidates, plan.dealt);
+  impl->reference = plan.reference;
   impl->anything_open = all[OPEN] > 0;
   impl->out_of_time = impl->out_of_time || plan.out_of_time;
   impl->terminated = impl->terminated || plan.terminated;
@@ -199,6 +214,7 @@ void FixGODiff::lead(const int *flags, Plan &plan) {
   choose_dealt();
   if (!impl->search->has_request() && flags[OPEN] == 0)
     plan.stop = 1;
+  plan.reference = impl->search->reference();
   plan.stage = impl->search->current_stage().stage;
   plan.candidates = static_cast<std::int64_t>(impl->search->candidates().size());
   plan.dealt = static_cast<std::int64_t>(impl->dealt.size());
@@ -210,7 +226,7 @@ void FixGODiff::lead(const int *flags, Plan &plan) {
 
 void FixGODiff::bring_results() {
   Packer mine;
-  mine.put(impl->idle() ? std::int64_t(-1) : impl->evaluation->candidate());
+  mine.put(impl->under_way());
   mine.put(static_cast<std::int64_t>(impl->results.size()));
   for (const godiff::Evaluated &e : impl->results) {
     mine.put(e.candidate);
@@ -233,10 +249,10 @@ void FixGODiff::bring_results() {
   Unpacker from(all);
   impl->open_elsewhere.clear();
   for (std::size_t world = 0; world < worlds; ++world) {
-    std::int64_t open = 0, count = 0;
+    std::vector<std::int64_t> open;
+    std::int64_t count = 0;
     from.get(open);
-    if (open >= 0)
-      impl->open_elsewhere.insert(open);
+    impl->open_elsewhere.insert(open.begin(), open.end());
     from.get(count);
     for (std::int64_t k = 0; k < count; ++k) {
       godiff::Evaluated e;

@@ -8,6 +8,7 @@
 
 #include "comm.h"
 #include "error.h"
+#include "force.h"
 #include "universe.h"
 #include "update.h"
 
@@ -213,6 +214,12 @@ void FixGODiff::print_plan() {
                         s.energy_absolute ? "" : " above the input structure");
   text += fmt::format("  budget      {} stages x {} candidates = {} {}, seed {}\n", s.stages,
                       s.samples, budget, s.relax_steps > 0 ? "relaxations" : "evaluations", s.seed);
+  if (impl->batch)
+    text += fmt::format("  evaluation  {}, a stage in a step: {} steps\n",
+                        impl->batch->direct ? fmt::format("by the batch service of pair_style {}",
+                                                          force->pair_style)
+                                            : "stacked",
+                        s.stages);
   if (s.relax_steps > 0)
     text += fmt::format("  relaxation  up to {} steps each, until forces are below {:.6g}\n",
                         s.relax_steps, impl->run_energy(s.relax_ftol));

@@ -3,6 +3,7 @@
 
 #include <climits>
 #include <cstdlib>
+#include <utility>
 
 #include "atom.h"
 #include "comm.h"
@@ -294,10 +295,20 @@ int Parser::unique(int i) {
 
 int Parser::evaluate(int i) {
   need(i, 1);
-  if (is(i, "batch"))
-    fail(i, "evaluate batch is not available in this version: use evaluate step");
-  if (!is(i, "step"))
-    bad_choice(i, "step");
+  if (is(i, "step")) {
+    o.evaluate = Evaluate::STEP;
+    return 1;
+  }
+  if (!is(i, "batch"))
+    bad_choice(i, "step or batch");
+  o.evaluate = Evaluate::AUTO;
+  for (const auto &[text, how] :
+       {std::pair{"auto", Evaluate::AUTO}, std::pair{"direct", Evaluate::DIRECT},
+        std::pair{"stacked", Evaluate::STACKED}})
+    if (is(i + 1, text)) {
+      o.evaluate = how;
+      return 2;
+    }
   return 1;
 }
 
@@ -448,7 +459,7 @@ const std::vector<Entry> &entries() {
       {"guide", "scale [extra n]", "0.0", &Parser::guide},
       {"relax", "nmax ftol", "0 0.05", &Parser::relax},
       {"unique", "tol", "0.0", &Parser::unique},
-      {"evaluate", "step", "step", &Parser::evaluate},
+      {"evaluate", "step | batch [auto | direct | stacked]", "step", &Parser::evaluate},
       {"anneal", "geometric | adaptive ess", "geometric", &Parser::anneal},
       {"device", "auto | cpu | cuda | cuda:N", "auto", &Parser::device},
       {"precision", "single | double", "single", &Parser::precision},

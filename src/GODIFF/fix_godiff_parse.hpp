@@ -12,11 +12,20 @@
 namespace LAMMPS_NS {
 namespace GODiff {
 
+/// How candidates get their energies.
+enum class Evaluate {
+  STEP,     ///< one by one, by the run loop of LAMMPS
+  AUTO,     ///< a stage at once: DIRECT if possible, else STACKED
+  DIRECT,   ///< through the batch service of the pair style
+  STACKED,  ///< above each other in one tall box
+};
+
 /// What the words of the fix command say beyond the settings of the search.
 struct FixOptions {
   std::vector<std::string> elements;  ///< symbol or NULL per atom type; empty = from the label map
   bool confine_above = true;  ///< window relative to the highest template atom, else absolute
-  double confine_lo = 1.0;    ///< Angstrom
+  Evaluate evaluate = Evaluate::STEP;
+  double confine_lo = 1.0;  ///< Angstrom
   double confine_hi = 6.0;
   std::string device = "auto";  ///< where the network runs: auto, cpu, cuda or cuda:N
   std::string load;             ///< checkpoint to take the network from

@@ -79,6 +79,7 @@ void FixGODiff::init() {
   if (!domain->zperiodic && (domain->boundary[2][0] != 1 || domain->boundary[2][1] != 1))
     error->all(FLERR, "Fix godiff needs z periodic or fixed: use boundary p p f or p p p");
   check_other_fixes();
+  init_batch();
 }
 
 /* ---------------------------------------------------------------------- */

@@ -161,6 +161,10 @@ std::int64_t Deal::next() {
   return add(1);
 }
 
+std::int64_t Deal::next(std::int64_t count) {
+  return add(count);
+}
+
 void Deal::end() {
   add(INT_MAX);
 }

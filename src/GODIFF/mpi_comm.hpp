@@ -57,6 +57,8 @@ public:
   void restart();
   /// The next number.
   std::int64_t next();
+  /// The first of the next `count` numbers, all of which are taken.
+  std::int64_t next(std::int64_t count);
   /// From now on next() is at least as large as any list.
   void end();
 

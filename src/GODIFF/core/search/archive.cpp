@@ -19,6 +19,10 @@ const char *to_string(Status status) {
   return "failed";
 }
 
+Status status_of(double energy, double lo, double hi) {
+  return !(energy > lo) ? Status::LOW : !(energy < hi) ? Status::HIGH : Status::OK;
+}
+
 void Archive::append(Record record) {
   const auto index = static_cast<std::int64_t>(records_.size());
   ++counts_[static_cast<int>(record.status)];

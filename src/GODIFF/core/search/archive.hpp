@@ -19,6 +19,9 @@ enum class Status : std::int32_t {
 
 const char *to_string(Status status);
 
+/// The status of a finite energy, relative to the zero of the energy window from `lo` to `hi`.
+Status status_of(double energy, double lo, double hi);
+
 /// Stage of records that an earlier search has evaluated.
 constexpr int LOADED_STAGE = -1;
 

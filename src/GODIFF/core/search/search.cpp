@@ -162,9 +162,7 @@ void Search::State::record(const Evaluated &result) {
     const double zero = settings.energy_absolute ? 0.0 : reference;
     if (std::isnan(zero))
       throw Error("the energy of the input structure is not known yet");
-    record.status = !(record.energy - zero > settings.energy_lo)   ? Status::LOW
-                    : !(record.energy - zero < settings.energy_hi) ? Status::HIGH
-                                                                   : Status::OK;
+    record.status = status_of(record.energy - zero, settings.energy_lo, settings.energy_hi);
     record.structure_class = classes.classify(fingerprint(system, record.positions));
     const double best = std::min(archive.best_energy(), record.energy);
     record.weight = std::exp(-(record.energy - best) / record.kT);
