@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <filesystem>
 #include <string>
 #include <vector>
@@ -25,6 +26,10 @@ using godiff::testing::SmallSearch;
 namespace {
 
 const std::string EAM = "pair_style eam\npair_coeff 1 1 Pt_u3.eam\n";
+
+std::string mace(const std::string &model) {
+  return "pair_style mace\npair_coeff * * " GODIFF_SOURCE_DIR "/unittest/mace/" + model + " Pt\n";
+}
 
 // Relative; the atoms of a structure are summed in another order, and heights are up to 1e4 Angstrom.
 constexpr double ROUNDING = 1e-10;
@@ -337,6 +342,86 @@ TEST(Batch, WhatLammpsDoesNotConfirmIsNotKept) {
   for (const std::string &line : lines_of(again.output))
     evaluated += line.find("FAULT sleep at journal") != std::string::npos;
   EXPECT_EQ(evaluated, 6U);
+}
+
+TEST(Batch, DirectIsTheSameSearch) {
+  for (const char *words : {"", "relax 2 1e-6"}) {
+    SCOPED_TRACE(words);
+    SmallSearch search = drawn(mace("pt_two_layers.pt"), words);
+    search.stages = 2;
+    search.samples = 4;
+    const RunResult one = search.run();
+    ASSERT_TRUE(one.ok()) << one.output;
+    const auto expected = csv(one).numbers("energy");
+    for (const char *way : {"batch", "batch direct", "batch stacked"}) {
+      SCOPED_TRACE(way);
+      const RunResult all = with_words(search, std::string("evaluate ") + way).run();
+      ASSERT_TRUE(all.ok()) << all.output;
+      EXPECT_EQ(steps(all), 2);
+      EXPECT_EQ(all.contains("by the batch service of pair_style mace, a stage in a step: 2 steps"),
+                std::string(way) != "batch stacked");
+      const auto energies = csv(all).numbers("energy");
+      ASSERT_EQ(energies.size(), expected.size());
+      for (std::size_t k = 0; k < energies.size(); ++k)
+        EXPECT_NEAR(energies[k], expected[k], 1e-9) << k;  // eV, double precision
+      EXPECT_EQ(csv(one).text("evaluation"), csv(all).text("evaluation"));
+    }
+  }
+}
+
+TEST(Batch, DirectLearnsTheForcesOfTheWholeStructure) {
+  SmallSearch search;
+  search.potential = mace("pt_two_layers.pt");
+  search.triclinic = true;
+  search.samples = 4;
+  search.words = "guide 0.2 extra 3";
+  search.commands = "run 1000\n";
+  const RunResult one = search.run();
+  const RunResult all = with_words(search, "evaluate batch direct").run();
+  ASSERT_TRUE(one.ok()) << one.output;
+  ASSERT_TRUE(all.ok()) << all.output;
+  // Single precision of a network that has learned from forces with other last digits.
+  expect_near(csv(one).numbers("energy"), csv(all).numbers("energy"), 1e-4);
+  const auto a = godiff::testing::tensors(one.file("godiff.s.ckpt")).at("archive.forces"),
+             b = godiff::testing::tensors(all.file("godiff.s.ckpt")).at("archive.forces");
+  ASSERT_EQ(a.size(), b.size());
+  // Of the first stage, which nothing has been learned before: 4 structures of 20 atoms.
+  ASSERT_GE(a.size(), 4 * 60 * sizeof(float));
+  for (std::size_t k = 0; k < static_cast<std::size_t>(4 * 60); ++k) {
+    float x, y;
+    std::memcpy(&x, a.data() + k * sizeof(float), sizeof(float));
+    std::memcpy(&y, b.data() + k * sizeof(float), sizeof(float));
+    EXPECT_NEAR(x, y, 1e-6 * std::abs(x) + 1e-6);
+  }
+}
+
+TEST(Batch, DirectWithPeriodicZAndUnitsReal) {
+  SmallSearch search = drawn(mace("pt_two_layers.pt"));
+  search.boundary = "p p p";
+  search.units = "real";
+  search.stages = 1;
+  const RunResult one = search.run();
+  const RunResult all = with_words(search, "evaluate batch").run();
+  ASSERT_TRUE(one.ok()) << one.output;
+  ASSERT_TRUE(all.ok()) << all.output;
+  expect_near(csv(one).numbers("energy"), csv(all).numbers("energy"), ROUNDING);
+}
+
+TEST(Batch, DirectGoesOnAfterAKill) {
+  SmallSearch search = drawn(mace("pt_one_layer.pt"), "relax 2 1e-6 resume yes evaluate batch");
+  search.stages = 2;
+  const RunResult whole = search.run();
+  ASSERT_TRUE(whole.ok()) << whole.output;
+  RunOptions options;
+  options.folder = fresh_folder();
+  options.fault = "journal:0:kill:11";
+  EXPECT_TRUE(search.run(options).contains("FAULT kill"));
+  options.fault = "";
+  const RunResult resumed = search.run(options);
+  ASSERT_TRUE(resumed.ok()) << resumed.output;
+  // Which structures share a call may change the last digits.
+  expect_near(csv(whole).numbers("energy"), csv(resumed).numbers("energy"), ROUNDING);
+  EXPECT_EQ(csv(whole).text("evaluation"), csv(resumed).text("evaluation"));
 }
 
 TEST(Batch, RefusesWhatItCannotDo) {

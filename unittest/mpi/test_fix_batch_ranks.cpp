@@ -167,3 +167,17 @@ TEST(BatchRanks, ASignalInEitherWorldLosesNothing) {
     expect_equal(whole, resumed);
   }
 }
+
+TEST(BatchRanks, DirectSpreadsStructuresOverRanksAndWorlds) {
+  SmallSearch search = search_of("sample prior mode sample relax 1 1e-6");
+  search.potential =
+      "pair_style mace\npair_coeff * * " GODIFF_SOURCE_DIR "/unittest/mace/pt_one_layer.pt Pt\n";
+  search.samples = 5;
+  const RunResult step = search.run();
+  search.words += " evaluate batch direct";
+  expect_near(step, search.run());
+  expect_near(step, search.run(ranks(2)));
+  expect_near(step, search.run(ranks(4)));
+  expect_near(step, search.run(ranks(2, "2x1")));
+  expect_near(step, search.run(ranks(4, "2x2")));
+}

@@ -56,9 +56,9 @@ std::string torch_message(const std::exception &error) {
   const auto *torch_error = dynamic_cast<const c10::Error *>(&error);
   std::string text = torch_error ? torch_error->what_without_backtrace() : error.what();
   // The interpreter puts where it was in the script in front: "...\nRuntimeError: what happened".
-  const std::string mark = "Error: ";
+  const std::string mark = "\nRuntimeError: ";
   const std::size_t at = text.rfind(mark);
-  if (at != std::string::npos && text.find("TorchScript interpreter") != std::string::npos)
+  if (at != std::string::npos)
     text.erase(0, at + mark.size());
   constexpr std::size_t MOST = 300;
   return printable(text.substr(0, text.find('\n')), MOST);

@@ -5,6 +5,7 @@
 #include <sstream>
 
 #include "core/base/elements.hpp"
+#include "core/mace/host_memory.hpp"
 #include "core/mace/torchscript_call.hpp"
 #include "core/network/device.hpp"
 
@@ -123,32 +124,32 @@ void convert(torch::jit::Module &model, c10::ScalarType dtype, c10::Device devic
   }
 }
 
-// Models of other quantities; their classes have names of their own.
-void check_kind(const torch::jit::Module &model, const std::string &kind, const std::string &what) {
-  for (const char *part : {"Dipole", "Dielectric", "Polar", "LES"})
+// Charges that act on each other over any distance: no cutoff holds for these models.
+void check_kind(const std::string &kind, const std::string &what) {
+  for (const char *part : {"Polar", "LES"})
     if (kind.find(part) != std::string::npos)
       throw Error(what + "is a model of class " + kind +
                   ", which is not supported: use one of class MACE or ScaleShiftMACE");
-  for (const char *part : {"lammps_mliap"})
-    if (model.hasattr(part) && model.attr(part).isBool() && model.attr(part).toBool())
-      throw Error(what + "is a model for pair_style mliap: " + HOW_TO_EXPORT);
 }
 
+// The inputs beside the atoms that the model embeds.
 std::vector<std::string> needed_inputs(const torch::jit::Module &model, const MaceOptions &options,
                                        const std::string &what) {
   std::vector<std::string> inputs;
-  if (!model.hasattr("joint_embedding") || !model.hasattr("embedding_specs") ||
-      !model.attr("embedding_specs").isGenericDict())
+  if (!model.hasattr("joint_embedding") || !model.attr("joint_embedding").isModule())
     return inputs;
-  for (const auto &entry : model.attr("embedding_specs").toGenericDict()) {
-    const std::string key = entry.key().toStringRef();
-    const bool charge = key == "total_charge";
-    if (!charge && key != "total_spin")
-      throw Error(what + "needs the input '" + key + "', which is not supported");
+  const torch::jit::Module embedding = model.attr("joint_embedding").toModule();
+  if (!embedding.hasattr("embedders") || !embedding.attr("embedders").isModule())
+    return inputs;
+  for (const auto &part : embedding.attr("embedders").toModule().named_children()) {
+    const bool charge = part.name == "total_charge";
+    if (!charge && part.name != "total_spin")
+      throw Error(what + "needs the input '" + part.name + "', which is not supported");
+    const std::string word = charge ? "charge" : "spin";
     if (charge ? !options.charge : !options.spin)
-      throw Error(what + "needs the total " + (charge ? "charge" : "spin") + ": add the keyword '" +
-                  (charge ? "charge" : "spin") + "' with its value");
-    inputs.push_back(key);
+      throw Error(what + "needs the total " + word + " of the structures: add the keyword '" +
+                  word + "' with its value");
+    inputs.push_back(part.name);
   }
   return inputs;
 }
@@ -168,7 +169,7 @@ TorchScriptFile read_torchscript(const std::string &bytes, const std::string &na
   MaceInfo &info = file.info;
   const auto type = file.model.type()->name();
   info.kind = type ? type->name() : "unknown";
-  check_kind(file.model, info.kind, what);
+  check_kind(info.kind, what);
   const at::Tensor r_max = buffer(outer, "r_max");
   info.r_max = r_max.item<double>();
   info.layers = static_cast<int>(buffer(outer, "num_interactions").item<std::int64_t>());
@@ -194,6 +195,8 @@ TorchScriptFile read_torchscript(const std::string &bytes, const std::string &na
   if (file.dtype != c10::kFloat && file.dtype != c10::kDouble)
     throw Error(what + "has numbers of type " + c10::toString(file.dtype) +
                 ": add the keyword 'precision' with single or double");
+  if (file.device.is_cpu())
+    keep_freed_memory();
   convert(file.model, file.dtype, file.device, what);
   info.single_precision = file.dtype == c10::kFloat;
   info.device = file.device.str();

@@ -121,8 +121,11 @@ void TorchScriptModel::evaluate(const MaceGraph &graph, bool gradients, MaceResu
                                                   {graph.n_nodes()}, c10::kByte);
       energies = energies * counted.to(device_, c10::kDouble);
     }
-    const at::Tensor gradient =
-        torch::autograd::grad({energies.sum()}, {vectors}, {}, c10::nullopt, false, true)[0];
+    // The energies of a model that does not look at the vectors have no gradients.
+    at::Tensor gradient;
+    if (energies.requires_grad())
+      gradient =
+          torch::autograd::grad({energies.sum()}, {vectors}, {}, c10::nullopt, false, true)[0];
     if (gradient.defined())
       copy_to(gradient, result.edge_gradients);
     else
@@ -169,7 +172,13 @@ std::unique_ptr<MaceModel> load_mace(const std::string &bytes, const std::string
   } catch (const MaceOutOfMemory &) {
     throw;
   } catch (const Error &error) {
-    throw Error("model file " + name + " does not work: " + error.what());
+    const std::string text = error.what();
+    const std::string key = "KeyError: ";
+    const std::size_t at = text.find(key);
+    throw Error("model file " + name +
+                (at == std::string::npos ? " does not work: " + text
+                                         : " needs the input '" + text.substr(at + key.size()) +
+                                               "', which is not supported"));
   }
   return model;
 }
