@@ -35,8 +35,9 @@ std::string bytes_of(const std::string &file) {
 // A model written by hand: its class, one line of its forward function, and what it has.
 struct Crafted {
   std::string kind = "MACE";
-  std::string energies =
-      "-1.0 * torch.ones_like(data['positions'][:, 0]) + 0.0 * torch.sum(data['shifts'])";
+  // A harmonic spring of each edge.
+  std::string energies = "torch.zeros_like(data['positions'][:, 0]).index_add(0, "
+                         "data['edge_index'][1], torch.sum(data['shifts'] ** 2, 1)) - 1.0";
   double r_max = 4.0;
   std::vector<std::int64_t> numbers = {78};
   std::int64_t head = 0;
@@ -159,6 +160,10 @@ TEST(MaceFiles, ModelsThatAreNoPotentials) {
   EXPECT_EQ(
       message("torch.sqrt(-1.0 - data['positions'][:, 0] ** 2) + 0.0 * torch.sum(data['shifts'])"),
       failed + "the energy of a small cluster is not finite");
+  EXPECT_EQ(message("data['positions'][:, 0] - 1.0"),
+            failed +
+                "the energies of atoms do not depend on their positions, export the model with "
+                "another version of mace-torch");
   EXPECT_EQ(message("torch.ones(2) + torch.ones(3)")
                 .rfind(failed + "the MACE model failed (5 atoms, 8 edges in a call): The size of "
                                 "tensor a (2) must match the size of tensor b (3)",
