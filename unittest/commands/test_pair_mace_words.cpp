@@ -166,7 +166,8 @@ INSTANTIATE_TEST_SUITE_P(
         refused_file("Dipoles", "dipoles.pt",
                      "is a model of class Dipoles, which is not supported"),
         refused_file("Charge", "needs_charge.pt",
-                     "needs the total charge: add the keyword 'charge' with its value")),
+                     "needs the total charge of the structures: add the keyword 'charge' with "
+                     "its value")),
     [](const auto &info) { return info.param.name; });
 
 INSTANTIATE_TEST_SUITE_P(

@@ -116,6 +116,50 @@ TEST(PairMaceRanks, SinglePrecisionAndHeads) {
   }
 }
 
+// One to three layers, with features of several widths; one to three elements; without a scale.
+TEST(PairMaceRanks, OtherModels) {
+  for (const char *name :
+       {"pt_one_layer", "pt_three_layers", "three_elements", "pto_plain", "pt_no_heads"}) {
+    const MaceGolden golden(name);
+    const std::string head = golden.data()["exported_head"], precision = golden.data()["dtype"];
+    std::vector<MaceRun> runs;
+    std::vector<MaceValues> expected;
+    for (const std::string structure : {"slab", "triclinic"})
+      for (const char *mode : {"mode message", "mode ghost"}) {
+        runs.emplace_back(golden, structure);
+        runs.back().words = mode;
+        runs.back().options.nprocs = 2;
+        expected.push_back(golden.values(structure, head, precision));
+      }
+    const std::vector<MaceValues> found = values_together(runs);
+    for (std::size_t k = 0; k < runs.size(); ++k) {
+      SCOPED_TRACE(std::string(name) + " " + runs[k].words);
+      if (golden.single_precision())
+        expect_near(found[k], expected[k], SINGLE_ENERGY, SINGLE_FORCE, SINGLE_VIRIAL);
+      else
+        expect_near(found[k], expected[k], ENERGY, FORCE, VIRIAL);
+    }
+  }
+}
+
+// A model whose parts are not those of MACE cannot be driven layer by layer.
+TEST(PairMaceRanks, ModelsOfUnknownParts) {
+  MaceRun run(MaceGolden("pt_two_layers"), "slab");
+  run.model = std::string(GODIFF_SOURCE_DIR) + "/unittest/mace/refused/needs_charge.pt";
+  run.words = "charge 1 spin 2";
+  const MaceValues one = values_of(run.run());
+  run.options.nprocs = 2;
+  RunResult result = run.run();
+  expect_near(values_of(result), one, ENERGY, FORCE, VIRIAL);
+  EXPECT_TRUE(result.contains("MACE mode ghost (mode message is not possible: ")) << result.output;
+  run.words += " mode message";
+  result = run.run();
+  EXPECT_FALSE(result.ok());
+  EXPECT_TRUE(result.contains("Pair style mace: mode message is not possible with this model ("))
+      << result.output;
+  EXPECT_TRUE(result.contains("): use pair_style mace mode ghost")) << result.output;
+}
+
 namespace {
 
 // Energies of all steps, and the values of the last one.
