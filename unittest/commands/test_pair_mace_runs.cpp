@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 #include <gtest/gtest.h>
 
@@ -188,14 +189,16 @@ std::string lines_of_lj() {
 TEST(MaceRuns, HybridStylesAndTypesWithoutElement) {
   const MaceGolden golden("pto_two_heads");
   const std::string file = golden.file();
-  for (const int nprocs : {1, 4}) {
+  for (const auto &[nprocs, mode] :
+       {std::pair(1, "image"), std::pair(4, "message"), std::pair(2, "ghost")}) {
+    SCOPED_TRACE(mode);
     std::vector<MaceRun> runs;
     for (int k = 0; k < 3; ++k) {
       runs.emplace_back(golden, "slab");
       runs.back().words = "precision double";
       runs.back().options.nprocs = nprocs;
     }
-    runs[0].pair = hybrid("mace precision double lj/cut 6.0",
+    runs[0].pair = hybrid(std::string("mace precision double mode ") + mode + " lj/cut 6.0",
                           "pair_coeff * * mace " + file + " Pt NULL\n" + lines_of_lj());
     runs[1].pair = hybrid("lj/cut 6.0", "pair_coeff 1 1 none\n" + lines_of_lj());
     runs[2].before = "group oxygen type 2\ndelete_atoms group oxygen compress no\n";

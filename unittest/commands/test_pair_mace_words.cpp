@@ -119,7 +119,7 @@ std::function<void(MaceRun &)> set(std::string MaceRun::*member, const std::stri
 BadInput refused_file(const std::string &name, const std::string &file,
                       const std::string &message) {
   const std::string path = FOLDER + "refused/" + file;
-  return {name, coeff("* * " + path + " Pt O"), message, path};
+  return {name, coeff("* * " + path + " Pt O"), "model file " + path + " " + message, path};
 }
 
 const std::string MODEL = FOLDER + "pto_two_heads.pt";
@@ -155,13 +155,19 @@ INSTANTIATE_TEST_SUITE_P(
         BadInput{"NullAlone", coeff("* * " + MODEL + " Pt NULL"),
                  "type 2 is NULL, which is for pair_style hybrid only", "NULL"},
         BadInput{"Head", set(&MaceRun::words, "head bulk"),
-                 MODEL + " has no head 'bulk', use one of: surface oxide", MODEL},
-        refused_file("Training", "pickled.model", "mace_create_lammps_model"),
-        refused_file("Mliap", "mliap.pt", "mace_create_lammps_model"),
-        refused_file("OtherScript", "linear.pt", "mace_create_lammps_model"),
-        refused_file("Dipoles", "dipoles.pt", "dipoles.pt"),
+                 "model file " + MODEL + " has no head 'bulk', use one of: surface oxide", MODEL},
+        refused_file("Training", "pickled.model",
+                     "is a pickled Python model, not TorchScript: export the model with "
+                     "mace_create_lammps_model"),
+        refused_file("Mliap", "mliap.pt",
+                     "is a model for pair_style mliap, which needs Python: export"),
+        refused_file("OtherScript", "linear.pt",
+                     "is TorchScript of class Linear but no MACE model for LAMMPS, it lacks model"),
+        refused_file("Dipoles", "dipoles.pt",
+                     "is a model of class Dipoles, which is not supported"),
         refused_file("Charge", "needs_charge.pt",
-                     "needs the total charge: add the keyword 'charge' with its value")),
+                     "needs the total charge of the structures: add the keyword 'charge' with "
+                     "its value")),
     [](const auto &info) { return info.param.name; });
 
 INSTANTIATE_TEST_SUITE_P(
@@ -190,7 +196,7 @@ INSTANTIATE_TEST_SUITE_P(
         BadInput{"GhostAndMulti",
                  [](MaceRun &run) {
                    run.words = "mode ghost";
-                   run.before = "comm_modify mode multi cutoff/multi 1 9.0\n";
+                   run.before = "neighbor 1.0 multi\ncomm_modify mode multi cutoff/multi 1 9.0\n";
                  },
                  "mode ghost needs the command: comm_modify mode single", ""}),
     [](const auto &info) { return info.param.name; });

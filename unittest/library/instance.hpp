@@ -22,6 +22,8 @@ public:
   std::string error_of(const std::string &commands);
   /// Value of a fix: its scalar.
   double fix_scalar(const char *id) const;
+  /// What the pair style offers under a name; null if it does not know it.
+  void *of_pair(const char *name) const;
   /// What LAMMPS has printed so far.
   std::string screen() const;
 

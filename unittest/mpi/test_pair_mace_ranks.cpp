@@ -116,6 +116,50 @@ TEST(PairMaceRanks, SinglePrecisionAndHeads) {
   }
 }
 
+// One to three layers, with features of several widths; one to three elements; without a scale.
+TEST(PairMaceRanks, OtherModels) {
+  for (const char *name :
+       {"pt_one_layer", "pt_three_layers", "three_elements", "pto_plain", "pt_no_heads"}) {
+    const MaceGolden golden(name);
+    const std::string head = golden.data()["exported_head"], precision = golden.data()["dtype"];
+    std::vector<MaceRun> runs;
+    std::vector<MaceValues> expected;
+    for (const std::string structure : {"slab", "triclinic"})
+      for (const char *mode : {"mode message", "mode ghost"}) {
+        runs.emplace_back(golden, structure);
+        runs.back().words = mode;
+        runs.back().options.nprocs = 2;
+        expected.push_back(golden.values(structure, head, precision));
+      }
+    const std::vector<MaceValues> found = values_together(runs);
+    for (std::size_t k = 0; k < runs.size(); ++k) {
+      SCOPED_TRACE(std::string(name) + " " + runs[k].words);
+      if (golden.single_precision())
+        expect_near(found[k], expected[k], SINGLE_ENERGY, SINGLE_FORCE, SINGLE_VIRIAL);
+      else
+        expect_near(found[k], expected[k], ENERGY, FORCE, VIRIAL);
+    }
+  }
+}
+
+// A model whose parts are not those of MACE cannot be driven layer by layer.
+TEST(PairMaceRanks, ModelsOfUnknownParts) {
+  MaceRun run(MaceGolden("pt_two_layers"), "slab");
+  run.model = std::string(GODIFF_SOURCE_DIR) + "/unittest/mace/refused/needs_charge.pt";
+  run.words = "charge 1 spin 2";
+  const MaceValues one = values_of(run.run());
+  run.options.nprocs = 2;
+  RunResult result = run.run();
+  expect_near(values_of(result), one, ENERGY, FORCE, VIRIAL);
+  EXPECT_TRUE(result.contains("MACE mode ghost (mode message is not possible: ")) << result.output;
+  run.words += " mode message";
+  result = run.run();
+  EXPECT_FALSE(result.ok());
+  EXPECT_TRUE(result.contains("Pair style mace: mode message is not possible with this model ("))
+      << result.output;
+  EXPECT_TRUE(result.contains("): use pair_style mace mode ghost")) << result.output;
+}
+
 namespace {
 
 // Energies of all steps, and the values of the last one.
@@ -125,21 +169,21 @@ struct Trajectory {
   RunResult run;
 };
 
-// A gas so hot that atoms change ranks and periodic images every few steps.
+// A hot solid that drifts: every atom changes ranks and crosses the periodic boundaries.
 Trajectory hot_run(int nprocs, const std::string &mode, const std::string &before_read = "",
                    const std::string &before = "") {
   MaceRun run(MaceGolden("pt_two_layers"), "triclinic");
-  run.structure = run.structure.repeated(2, 2, 3);
-  run.words = "check full mode " + mode;
+  run.structure = run.structure.repeated(2, 2, 2);
+  run.words = "check full " + mode;
   run.before_read = before_read;
-  run.before = before +
-               "velocity all create 20000 4711\nfix move all nve\ntimestep 0.0005\nthermo 10\n"
-               "neigh_modify every 2 delay 0 check yes\n";
-  run.commands = "run 40";
+  run.before = before + "velocity all create 20000 4711\nvelocity all set 130 110 90 sum yes\n"
+                        "fix move all nve\ntimestep 0.001\nthermo 6\n"
+                        "neigh_modify every 1 delay 0 check yes\n";
+  run.commands = "run 24";
   run.options.nprocs = nprocs;
   Trajectory trajectory;
   trajectory.run = run.run();
-  trajectory.last = values_of(trajectory.run, 40);
+  trajectory.last = values_of(trajectory.run, 24);
   if (trajectory.run.ok()) {
     trajectory.potential = trajectory.run.thermo()[0].column("PotEng");
     trajectory.total = trajectory.run.thermo()[0].column("TotEng");
@@ -149,22 +193,23 @@ Trajectory hot_run(int nprocs, const std::string &mode, const std::string &befor
 
 }  // namespace
 
-// Rounding errors grow by some factor in a hot gas: the last step is as near as 40 steps leave it.
+// Rounding errors grow in a hot solid: the last step is as near as 24 steps leave it.
 TEST(PairMaceRanks, AtomsThatCrossRanks) {
-  const Trajectory one = hot_run(1, "image");
+  const Trajectory one = hot_run(1, "mode image");
   ASSERT_TRUE(one.run.ok());
   ASSERT_EQ(one.potential.size(), 5u);
-  // Kinetic energy of 96 atoms at 20000 K: 250 eV. Velocity Verlet keeps the total to some 1e-5 of it.
-  EXPECT_NEAR(one.total.back(), one.total.front(), 1e-2);
-  EXPECT_GT(std::abs(one.potential.back() - one.potential.front()), 1.0);
+  // eV: the error of the integrator, against what goes to and fro.
+  const double exchanged = std::abs(one.potential.back() - one.potential.front());
+  EXPECT_GT(exchanged, 1.0);
+  EXPECT_NEAR(one.total.back(), one.total.front(), 0.01 * exchanged);
   for (const auto &[nprocs, mode, grid] :
-       {std::tuple(2, "message", "processors 2 1 1\n"), std::tuple(4, "message", ""),
-        std::tuple(2, "ghost", ""), std::tuple(3, "message", "comm_style tiled\n")}) {
+       {std::tuple(2, "mode message", "processors 2 1 1\n"), std::tuple(4, "mode auto", ""),
+        std::tuple(2, "mode ghost", ""), std::tuple(3, "mode message", "comm_style tiled\n")}) {
     SCOPED_TRACE(std::to_string(nprocs) + " " + mode + " " + grid);
     const bool tiled = std::string(grid).find("tiled") != std::string::npos;
     const Trajectory many = hot_run(nprocs, mode, grid, tiled ? "balance 1.0 rcb\n" : "");
     ASSERT_EQ(many.potential.size(), one.potential.size());
-    EXPECT_NEAR(many.potential[0], one.potential[0], ENERGY * 96);
+    EXPECT_NEAR(many.potential[0], one.potential[0], ENERGY * 64);
     for (std::size_t k = 1; k < one.potential.size(); ++k)
       EXPECT_NEAR(many.potential[k], one.potential[k], 1e-7);
     for (std::size_t k = 0; k < one.last.forces.size(); ++k)

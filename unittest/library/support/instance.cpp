@@ -53,6 +53,10 @@ std::string Instance::error_of(const std::string &commands) {
   return error;
 }
 
+void *Instance::of_pair(const char *name) const {
+  return lammps_extract_pair(handle_, name);
+}
+
 double Instance::fix_scalar(const char *id) const {
   void *value = lammps_extract_fix(handle_, id, LMP_STYLE_GLOBAL, LMP_TYPE_SCALAR, 0, 0);
   if (!value)
