@@ -96,6 +96,32 @@ TEST(MaceFiles, DamagedFilesAreRefused) {
   EXPECT_EQ(message.find('\n'), std::string::npos) << message;
 }
 
+// What torch.save writes of a model that has TorchScript in it, as those of e3nn.
+TEST(MaceFiles, PickledModelsWithScripts) {
+  std::string pickle = golden_models::bytes("pt_one_layer");
+  const std::string name = "/constants.pkl";
+  for (auto at = pickle.find(name); at != std::string::npos; at = pickle.find(name, at + 1))
+    pickle.replace(at, name.size(), "/more_data.pkl");
+  EXPECT_EQ(refusal(pickle), "model file X.pt is a pickled Python model, not TorchScript" + EXPORT);
+}
+
+TEST(MaceFiles, DamagedNumbersAreRefused) {
+  const std::string whole = golden_models::bytes("pt_one_layer");
+  int refused = 0;
+  constexpr int PLACES = 30;
+  for (int k = 1; k < PLACES; ++k) {
+    std::string damaged = whole;
+    damaged[whole.size() * static_cast<std::size_t>(k) / PLACES] ^= 0x10;
+    const std::string message = refusal(damaged);
+    if (message.empty())
+      continue;  // between the parts
+    ++refused;
+    EXPECT_EQ(message.rfind("model file X.pt is damaged or cut off (", 0), 0u) << message;
+    EXPECT_EQ(message.find('\n'), std::string::npos) << message;
+  }
+  EXPECT_GT(refused, PLACES / 2);
+}
+
 TEST(MaceFiles, ModelsThatLackSomething) {
   EXPECT_EQ(refusal(Crafted().bytes()), "");
   for (const char *name : {"atomic_numbers", "r_max", "num_interactions", "head"}) {
@@ -220,6 +246,17 @@ TEST(MaceFiles, Heads) {
             "model file X.pt has no head 'bulk', use one of: surface oxide");
   EXPECT_EQ(refusal(golden_models::bytes("pt_one_layer"), options),
             "model file X.pt has no head 'bulk', use one of: Default");
+}
+
+TEST(MaceFiles, ChargeAndSpinThatNobodyAskedFor) {
+  MaceOptions options;
+  options.charge = 1.0;
+  EXPECT_EQ(refusal(golden_models::bytes("pt_one_layer"), options),
+            "model file X.pt knows no total charge: leave out the keyword 'charge'");
+  options = MaceOptions();
+  options.spin = 2.0;
+  EXPECT_EQ(refusal(golden_models::bytes("pt_one_layer"), options),
+            "model file X.pt knows no total spin: leave out the keyword 'spin'");
 }
 
 TEST(MaceFiles, Devices) {
