@@ -192,8 +192,7 @@ TEST(Batch, BoxAndAtomsAreAsBefore) {
   std::size_t frames = 0;
   for (std::size_t at = 0; (at = dump.find("ITEM: TIMESTEP", at)) != std::string::npos; ++at)
     ++frames;
-  EXPECT_EQ(frames,
-            5U);  // the setup of each run whose first step has no frame yet, and three stages
+  EXPECT_EQ(frames, 4U);  // the input structure and one for each stage
 }
 
 TEST(Batch, AStepShowsTheLowestStructureOfItsStage) {
@@ -422,6 +421,48 @@ TEST(Batch, DirectGoesOnAfterAKill) {
   // Which structures share a call may change the last digits.
   expect_near(csv(whole).numbers("energy"), csv(resumed).numbers("energy"), ROUNDING);
   EXPECT_EQ(csv(whole).text("evaluation"), csv(resumed).text("evaluation"));
+}
+
+TEST(Batch, TheExampleOfAServiceIsTheSameSearch) {
+  for (const bool triclinic : {false, true}) {
+    SmallSearch search = drawn("plugin load " GODIFF_SOFT_BATCH_PLUGIN
+                               "\npair_style soft/batch 2.0 3.1\npair_coeff * *\n",
+                               "relax 3 1e-6");
+    search.triclinic = triclinic;
+    search.samples = 4;
+    const RunResult one = search.run();
+    ASSERT_TRUE(one.ok()) << one.output;
+    for (const char *way : {"direct", "stacked"}) {
+      const RunResult all = with_words(search, std::string("evaluate batch ") + way).run();
+      ASSERT_TRUE(all.ok()) << all.output;
+      expect_near(csv(one).numbers("energy"), csv(all).numbers("energy"), ROUNDING);
+    }
+  }
+}
+
+TEST(Batch, AServiceThatMisbehaves) {
+  const auto run = [](const char *oddity) {
+    SmallSearch search =
+        drawn("plugin load " GODIFF_ODD_PLUGIN "\npair_style soft/batch 2.0 3.1\npair_coeff * *\n",
+              "evaluate batch direct");
+    search.samples = 4;
+    RunOptions options;
+    options.env["GODIFF_ODD_SERVICE"] = oddity;
+    return search.run(options);
+  };
+  const auto expect = [&](const char *oddity, const std::string &message) {
+    const RunResult ended = run(oddity);
+    EXPECT_FALSE(ended.ok());
+    EXPECT_NE(ended.error().find(message), std::string::npos) << ended.output;
+  };
+  expect("abi", "the batch service of pair_style soft/batch has version 2 and ");
+  expect("size", "the batch service of pair_style soft/batch has version 1 and ");
+  expect("fail", "pair_style soft/batch could not evaluate 4 structures: no mood");
+  expect("other", "something beside the pair style contributes to it: use evaluate step");
+  const RunResult incomplete = run("nan");
+  ASSERT_TRUE(incomplete.ok()) << incomplete.output;
+  const auto status = csv(incomplete).text("status");
+  EXPECT_EQ(std::count(status.begin(), status.end(), "failed"), 3);
 }
 
 TEST(Batch, RefusesWhatItCannotDo) {
