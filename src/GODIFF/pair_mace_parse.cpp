@@ -5,7 +5,6 @@
 #include <cstdlib>
 #include <set>
 
-#include "comm.h"
 #include "error.h"
 #include "input.h"
 
@@ -21,12 +20,7 @@ constexpr const char *MODES[] = {"auto", "image", "message", "ghost"};
 
 class Parser {
 public:
-  Parser(LAMMPS *lmp, int narg, char **arg) :
-      lmp(lmp),
-      error(lmp->error),
-      comm(lmp->comm),
-      narg(narg),
-      arg(arg) {}
+  Parser(LAMMPS *lmp, int narg, char **arg) : lmp(lmp), error(lmp->error), narg(narg), arg(arg) {}
 
   MaceSettings read();
 
@@ -46,7 +40,6 @@ public:
 private:
   LAMMPS *lmp;
   Error *error;
-  Comm *comm;
   int narg;
   char **arg;
   MaceSettings s;
