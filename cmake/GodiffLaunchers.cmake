@@ -41,7 +41,12 @@ endif()
 godiff_shell_quote(GODIFF_SH_LAMMPS "${GODIFF_LAMMPS_EXECUTABLE}")
 godiff_shell_quote(GODIFF_SH_LIBRARIES "${_libraries}")
 godiff_shell_quote(GODIFF_SH_PLUGINS "${CMAKE_BINARY_DIR}/plugin")
-godiff_shell_quote(GODIFF_SH_POTENTIALS "${GODIFF_LAMMPS_POTENTIALS}")
+# The models of the project, then the potentials of LAMMPS.
+set(_potentials "${CMAKE_SOURCE_DIR}/potentials")
+if(GODIFF_LAMMPS_POTENTIALS)
+  string(APPEND _potentials ":${GODIFF_LAMMPS_POTENTIALS}")
+endif()
+godiff_shell_quote(GODIFF_SH_POTENTIALS "${_potentials}")
 godiff_shell_quote(GODIFF_SH_MPIRUN "${GODIFF_MPIRUN}")
 # The sanitizer must be there before LAMMPS, which is not built with it, loads the plugin.
 set(_preload "")

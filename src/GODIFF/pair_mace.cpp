@@ -14,6 +14,7 @@
 #include "force.h"
 #include "memory.h"
 #include "neighbor.h"
+#include "platform.h"
 #include "update.h"
 
 #include "core/base/elements.hpp"
@@ -110,6 +111,11 @@ File read_file(const std::string &name) {
         fmt::format("cannot open {}: there is no such file that can be read, neither here "
                     "nor in the folders of LAMMPS_POTENTIALS ({})",
                     name, folder ? folder : "not set");
+    return file;
+  }
+  if (platform::path_is_directory(path)) {
+    std::fclose(fp);
+    file.problem = fmt::format("{} is a folder: give the name of a model file in it", name);
     return file;
   }
   char buffer[1 << 16];

@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "pair_mace_parse.hpp"
 
+#include <algorithm>
 #include <climits>
+#include <cmath>
 #include <cstdlib>
 #include <set>
+#include <thread>
 
 #include "error.h"
 #include "input.h"
@@ -26,11 +29,11 @@ public:
 
   // One function a keyword: reads its value.
   void mode(int i) { s.mode = static_cast<MaceMode>(choice(i, MODES, 4)); }
-  void head(int i) { s.head = arg[i]; }
+  void head(int i);
   void device(int i);
   void precision(int i);
   void maxedges(int i);
-  void threads(int i) { s.threads = static_cast<int>(whole(i)); }
+  void threads(int i) { s.threads = static_cast<int>(whole(i, most_threads())); }
   void jit(int i) { s.jit = on(i); }
   void charge(int i) { s.charge = number(i); }
   void spin(int i) { s.spin = number(i); }
@@ -64,19 +67,30 @@ private:
     return choice(i, SWITCH, 2) == 1;
   }
   double number(int i) const {
-    if (!utils::is_double(word(i)))
+    const double value = utils::is_double(word(i)) ? std::strtod(arg[i], nullptr) : HUGE_VAL;
+    if (!std::isfinite(value))
       fail(i, fmt::format("{} is '{}' but must be a number", name, word(i)));
-    return std::strtod(arg[i], nullptr);
+    return value;
   }
-  std::int64_t whole(int i) const {
+  std::int64_t whole(int i, int most = INT_MAX) const {
     if (!utils::is_integer(word(i)))
       fail(i, fmt::format("{} is '{}' but must be a whole number", name, word(i)));
     const double value = std::strtod(arg[i], nullptr);
-    if (value < 1.0 || value > INT_MAX)
-      fail(i, fmt::format("{} is {} but must be from 1 to {}", name, word(i), INT_MAX));
+    if (value < 1.0 || value > most)
+      fail(i, fmt::format("{} is {} but must be from 1 to {}", name, word(i), most));
     return static_cast<std::int64_t>(value);
   }
+  // Far more threads than processors wait for each other without an end.
+  static int most_threads() {
+    return 4 * static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
+  }
 };
+
+void Parser::head(int i) {
+  s.head = word(i);
+  if (s.head.empty())
+    fail(i, "head is '' but must be the name of a head of the model");
+}
 
 // Each rank looks on its machine. What the first one without the device says is the message of all.
 void Parser::device(int i) {

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Train a small MACE on the structures of make_pt_data.py.
 
-train_pt_model.py FILE.npz MODEL [--epochs N]    (the Python of tools/mace/environment)
+train_pt_model.py FILE.npz MODEL [--epochs N] [--start MODEL]    (the Python of tools/mace/environment)
 
 Writes MODEL, a pickle of mace-torch, after every fifth epoch and at the end; the learning rate has
 fallen to its end by the last epoch only. Every tenth start is held out, with all structures that
@@ -153,6 +153,7 @@ def main():
     parser.add_argument("data")
     parser.add_argument("model")
     parser.add_argument("--epochs", type=int, default=70)
+    parser.add_argument("--start", help="go on from this model, with a smaller rate")
     options = parser.parse_args()
     torch.set_num_threads(1)
     torch.set_default_dtype(torch.float32)
@@ -162,23 +163,23 @@ def main():
     n_edges = sum(g["edge_index"].shape[1] for g in training)
     print(f"{len(training)} structures, {n_edges} edges; {len(held_out)} held out", flush=True)
 
-    model = make()
+    model = torch.load(options.start, weights_only=False) if options.start else make()
+    rate = RATE / 3 if options.start else RATE
     smooth = copy.deepcopy(model)
-    adam = torch.optim.Adam(model.parameters(), RATE, amsgrad=True)
+    adam = torch.optim.Adam(model.parameters(), rate, amsgrad=True)
     draw = np.random.default_rng(SEED)
     begin, steps = time.time(), 0
     per_epoch = (len(training) + BATCH - 1) // BATCH
     for epoch in range(options.epochs):
         # energies count more at the end, when the forces are right
-        energy_weight = 1.0 if epoch < 0.7 * options.epochs else 10.0
+        energy_weight = 1.0 if not options.start and epoch < 0.7 * options.epochs else 10.0
         order = draw.permutation(len(training))
         total = 0.0
         for k in range(0, len(order), BATCH):
             done = steps / (per_epoch * options.epochs)
+            fallen = 0.5 * (1 + np.cos(np.pi * done)) * min(1, (steps + 1) / 100)
             for group in adam.param_groups:
-                group["lr"] = LAST_RATE + (RATE - LAST_RATE) * 0.5 * (
-                    1 + np.cos(np.pi * done)
-                ) * min(1, (steps + 1) / 100)
+                group["lr"] = LAST_RATE + (rate - LAST_RATE) * fallen
             adam.zero_grad(set_to_none=True)
             loss = loss_of(model, [training[i] for i in order[k : k + BATCH]], energy_weight)
             loss.backward()

@@ -35,8 +35,9 @@ std::string bytes_of(const std::string &file) {
 // A model written by hand: its class, one line of its forward function, and what it has.
 struct Crafted {
   std::string kind = "MACE";
-  std::string energies =
-      "-1.0 * torch.ones_like(data['positions'][:, 0]) + 0.0 * torch.sum(data['shifts'])";
+  // A harmonic spring of each edge.
+  std::string energies = "torch.zeros_like(data['positions'][:, 0]).index_add(0, "
+                         "data['edge_index'][1], torch.sum(data['shifts'] ** 2, 1)) - 1.0";
   double r_max = 4.0;
   std::vector<std::int64_t> numbers = {78};
   std::int64_t head = 0;
@@ -93,6 +94,32 @@ TEST(MaceFiles, DamagedFilesAreRefused) {
   const std::string message = refusal(damaged);
   EXPECT_EQ(message.rfind("model file X.pt is damaged or cut off (", 0), 0u) << message;
   EXPECT_EQ(message.find('\n'), std::string::npos) << message;
+}
+
+// What torch.save writes of a model that has TorchScript in it, as those of e3nn.
+TEST(MaceFiles, PickledModelsWithScripts) {
+  std::string pickle = golden_models::bytes("pt_one_layer");
+  const std::string name = "/constants.pkl";
+  for (auto at = pickle.find(name); at != std::string::npos; at = pickle.find(name, at + 1))
+    pickle.replace(at, name.size(), "/more_data.pkl");
+  EXPECT_EQ(refusal(pickle), "model file X.pt is a pickled Python model, not TorchScript" + EXPORT);
+}
+
+TEST(MaceFiles, DamagedNumbersAreRefused) {
+  const std::string whole = golden_models::bytes("pt_one_layer");
+  int refused = 0;
+  constexpr int PLACES = 30;
+  for (int k = 1; k < PLACES; ++k) {
+    std::string damaged = whole;
+    damaged[whole.size() * static_cast<std::size_t>(k) / PLACES] ^= 0x10;
+    const std::string message = refusal(damaged);
+    if (message.empty())
+      continue;  // between the parts
+    ++refused;
+    EXPECT_EQ(message.rfind("model file X.pt is damaged or cut off (", 0), 0u) << message;
+    EXPECT_EQ(message.find('\n'), std::string::npos) << message;
+  }
+  EXPECT_GT(refused, PLACES / 2);
 }
 
 TEST(MaceFiles, ModelsThatLackSomething) {
@@ -159,6 +186,10 @@ TEST(MaceFiles, ModelsThatAreNoPotentials) {
   EXPECT_EQ(
       message("torch.sqrt(-1.0 - data['positions'][:, 0] ** 2) + 0.0 * torch.sum(data['shifts'])"),
       failed + "the energy of a small cluster is not finite");
+  EXPECT_EQ(message("data['positions'][:, 0] - 1.0"),
+            failed +
+                "the energies of atoms do not depend on their positions, export the model with "
+                "another version of mace-torch");
   EXPECT_EQ(message("torch.ones(2) + torch.ones(3)")
                 .rfind(failed + "the MACE model failed (5 atoms, 8 edges in a call): The size of "
                                 "tensor a (2) must match the size of tensor b (3)",
@@ -215,6 +246,17 @@ TEST(MaceFiles, Heads) {
             "model file X.pt has no head 'bulk', use one of: surface oxide");
   EXPECT_EQ(refusal(golden_models::bytes("pt_one_layer"), options),
             "model file X.pt has no head 'bulk', use one of: Default");
+}
+
+TEST(MaceFiles, ChargeAndSpinThatNobodyAskedFor) {
+  MaceOptions options;
+  options.charge = 1.0;
+  EXPECT_EQ(refusal(golden_models::bytes("pt_one_layer"), options),
+            "model file X.pt knows no total charge: leave out the keyword 'charge'");
+  options = MaceOptions();
+  options.spin = 2.0;
+  EXPECT_EQ(refusal(golden_models::bytes("pt_one_layer"), options),
+            "model file X.pt knows no total spin: leave out the keyword 'spin'");
 }
 
 TEST(MaceFiles, Devices) {

@@ -174,6 +174,8 @@ def structures(elements, seed):
     add("cluster", box, (0, 0, 0), [(7, 7, 7.8)] + hexagon, 0.25)
     add("dimer", box, (0, 0, 0), [(6, 7, 7), (8.3, 7.4, 7.2)], 0)
     add("close_dimer", box, (0, 0, 0), [(6, 7, 7), (7.1, 7.3, 6.9)], 0)
+    # heavy enough that ZBL, which ends at the sum of the covalent radii, matters
+    result[-1][-1][:] = (elements + elements)[-2:]
     # more hops than layers
     add(
         "chain",

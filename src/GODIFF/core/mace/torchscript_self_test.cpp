@@ -101,6 +101,11 @@ void TorchScriptModel::self_test() {
   for (const double energy : all.node_energies)
     if (!std::isfinite(energy))
       throw Error("the energy of a small cluster is not finite");
+  // mace-torch 0.3.13 exports models of class MACE whose atoms have the energy of isolated ones.
+  if (std::all_of(all.edge_gradients.begin(), all.edge_gradients.end(),
+                  [](double gradient) { return gradient == 0.0; }))
+    throw Error("the energies of atoms do not depend on their positions, export the model with "
+                "another version of mace-torch");
   for (const MaceGraph &graph : graphs) {
     evaluate(graph, true, single);
     for (auto [to, from] : {std::pair(&one_by_one.node_energies, &single.node_energies),
