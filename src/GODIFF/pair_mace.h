@@ -42,6 +42,7 @@ private:
   void check_input();
 
   // pair_mace_compute.cpp
+  tagint id_of(int) const;
   void build_graph();
   void evaluate();
   void check_numbers();

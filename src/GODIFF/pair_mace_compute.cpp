@@ -1,12 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // One step of pair style mace: graph, model, sums over edges.
 #include <cmath>
-#include <limits>
 
 #include "atom.h"
 #include "comm.h"
 #include "error.h"
-#include "memory.h"
 #include "neigh_list.h"
 #include "neighbor.h"
 #include "platform.h"
@@ -39,6 +37,11 @@ void PairMACE::compute(int eflag, int vflag) {
   impl->calls++;
 }
 
+// 0 where atoms have none.
+tagint PairMACE::id_of(int i) const {
+  return atom->tag_enable ? atom->tag[i] : 0;
+}
+
 void PairMACE::build_graph() {
   const int n_atoms = atom->nlocal + atom->nghost;
   godiff::MaceNeighbours neighbours;
@@ -65,7 +68,7 @@ void PairMACE::build_graph() {
   if (const auto contact = impl->domain.build(neighbours, info.r_max, layers))
     error->one(FLERR,
                "Pair style mace: step {}, rank {}: atoms {} and {} are only {:.3g} Angstrom apart",
-               update->ntimestep, comm->me, atom->tag[contact->first], atom->tag[contact->second],
+               update->ntimestep, comm->me, id_of(contact->first), id_of(contact->second),
                contact->distance);
   impl->rows.set_domain(impl->domain, n_atoms);
 }
@@ -133,7 +136,7 @@ void PairMACE::check_numbers() {
   const godiff::MaceResult &result = impl->result;
   const auto fail = [&](const char *what, std::int64_t node) {
     error->one(FLERR, "Pair style mace: step {}, rank {}: the {} of atom {} is not a finite number",
-               update->ntimestep, comm->me, what, atom->tag[impl->domain.atom_of_node()[node]]);
+               update->ntimestep, comm->me, what, id_of(impl->domain.atom_of_node()[node]));
   };
   for (std::int64_t node = 0; node < impl->domain.n_owned(); ++node)
     if (!std::isfinite(result.node_energies[node]))

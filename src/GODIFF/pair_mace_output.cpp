@@ -4,13 +4,9 @@
 
 #include "atom.h"
 #include "comm.h"
-#include "error.h"
-#include "force.h"
 #include "neighbor.h"
-#include "universe.h"
 
 #include "core/base/elements.hpp"
-#include "godiff_glue.hpp"
 #include "pair_mace_impl.hpp"
 
 using namespace LAMMPS_NS;

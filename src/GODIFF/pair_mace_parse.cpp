@@ -8,7 +8,6 @@
 #include <set>
 #include <thread>
 
-#include "comm.h"
 #include "error.h"
 #include "input.h"
 
@@ -24,12 +23,7 @@ constexpr const char *MODES[] = {"auto", "image", "message", "ghost"};
 
 class Parser {
 public:
-  Parser(LAMMPS *lmp, int narg, char **arg) :
-      lmp(lmp),
-      error(lmp->error),
-      comm(lmp->comm),
-      narg(narg),
-      arg(arg) {}
+  Parser(LAMMPS *lmp, int narg, char **arg) : lmp(lmp), error(lmp->error), narg(narg), arg(arg) {}
 
   MaceSettings read();
 
@@ -49,7 +43,6 @@ public:
 private:
   LAMMPS *lmp;
   Error *error;
-  Comm *comm;
   int narg;
   char **arg;
   MaceSettings s;

@@ -54,7 +54,7 @@ TEST(PairMace, HeadsAndPrecisionsAreAsMaceTorchSays) {
     for (const std::string head : {"surface", "oxide"})
       for (const std::string precision : {"single", "double"}) {
         runs.emplace_back(golden, name);
-        runs.back().words = "head " + head + " precision " + precision;
+        runs.back().words = "check full head " + head + " precision " + precision;
         runs.back().words += head == "oxide" ? " mode message" : " mode image";
         expected.push_back(
             golden.values(name, head, precision == "single" ? "float32" : "float64"));

