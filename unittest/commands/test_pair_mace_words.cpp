@@ -164,7 +164,7 @@ INSTANTIATE_TEST_SUITE_P(
         refused_file("OtherScript", "linear.pt",
                      "is TorchScript of class Linear but no MACE model for LAMMPS, it lacks model"),
         refused_file("Dipoles", "dipoles.pt",
-                     "is a model of class Dipoles, which is not supported"),
+                     "does not work: a model of class Dipoles gives no energies of atoms"),
         refused_file("Charge", "needs_charge.pt",
                      "needs the total charge of the structures: add the keyword 'charge' with "
                      "its value")),
