@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstdio>
 #include <cstring>
+#include <utility>
 
 #include "atom.h"
 #include "citeme.h"
@@ -67,6 +68,7 @@ PairMACE::PairMACE(LAMMPS *lmp) : Pair(lmp), impl(new Impl(lmp, this)) {
 PairMACE::~PairMACE() {
   if (copymode)
     return;
+  give_back_cutoff();
   delete impl;
   if (allocated) {
     memory->destroy(setflag);
@@ -199,25 +201,21 @@ void PairMACE::coeff(int narg, char **arg) {
   impl->threads = impl->settings.threads > 0 ? impl->settings.threads
                   : comm->nprocs > 1         ? 1
                                              : GODiff::count_threads(world);
-  impl->service.reset();
-  impl->model.reset();
-  impl->mode = MaceMode::AUTO;
+  // What there was before stays until the new one is known to be right.
+  std::unique_ptr<godiff::MaceModel> model;
   std::string problem;
   try {
     const GODiff::ThreadScope scope(impl->threads);
-    impl->model = godiff::load_mace(file.bytes, arg[2], options);
+    model = godiff::load_mace(file.bytes, arg[2], options);
   } catch (...) {
     problem = GODiff::caught_message();
   }
   problem = GODiff::first_problem(lmp, problem);
   if (!problem.empty())
     error->all(FLERR, place(arg[2]), "Pair style mace: {}", problem);
-  // The trial of a rank may fail by rounding where others do not: all ranks go the same way.
-  const godiff::MaceInfo &info = impl->model->info();
-  impl->why_not_by_layers = GODiff::first_problem(lmp, info.why_not_by_layers);
+  const godiff::MaceInfo &info = model->info();
 
-  map_element2type(narg - FIRST, arg + FIRST);
-  impl->species.assign(static_cast<std::size_t>(ntypes) + 1, -1);
+  std::vector<std::int64_t> species(static_cast<std::size_t>(ntypes) + 1, -1);
   for (int type = 1; type <= ntypes; ++type) {
     const char *const symbol = arg[FIRST + type - 1];
     if (std::strcmp(symbol, "NULL") == 0)
@@ -234,8 +232,19 @@ void PairMACE::coeff(int narg, char **arg) {
                  "Pair style mace: element {} of atom type {} is not in the "
                  "model, which knows: {}",
                  symbol, type, symbols_of(info));
-    impl->species[type] = found - numbers.begin();
+    species[type] = found - numbers.begin();
   }
+  if (*std::max_element(species.begin(), species.end()) < 0)
+    error->all(FLERR, place(arg[FIRST]),
+               "Pair style mace: all types are NULL: give at least one of them a symbol");
+
+  map_element2type(narg - FIRST, arg + FIRST);
+  impl->service.reset();
+  impl->mode = MaceMode::AUTO;
+  impl->model = std::move(model);
+  impl->species = std::move(species);
+  // The trial of a rank may fail by rounding where others do not: all ranks go the same way.
+  impl->why_not_by_layers = GODiff::first_problem(lmp, info.why_not_by_layers);
   print_model(arg[2]);
 }
 
@@ -292,6 +301,13 @@ void PairMACE::choose_mode() {
                why_not);
 }
 
+// What mode ghost has asked of comm_modify cutoff, unless the user has set another one since.
+void PairMACE::give_back_cutoff() {
+  if (impl->raised_cutoff > 0.0 && comm->cutghostuser == impl->raised_cutoff)
+    comm->cutghostuser = impl->earlier_cutoff;
+  impl->raised_cutoff = 0.0;
+}
+
 void PairMACE::init_style() {
   if (!impl->model)
     error->all(FLERR, "Pair style mace: pair_coeff is missing after pair_style mace");
@@ -311,9 +327,7 @@ void PairMACE::init_style() {
   force->pair->comm_reverse = std::max(force->pair->comm_reverse, comm_reverse);
 
   int flags = NeighConst::REQ_FULL;
-  if (impl->raised_cutoff > 0.0 && comm->cutghostuser == impl->raised_cutoff)
-    comm->cutghostuser = impl->earlier_cutoff;
-  impl->raised_cutoff = 0.0;
+  give_back_cutoff();
   if (impl->mode == MaceMode::GHOST) {
     flags |= NeighConst::REQ_GHOST;
     const double depth = info.layers * info.r_max + neighbor->skin;

@@ -40,6 +40,7 @@ private:
   void allocate();
   void choose_mode();
   void check_input();
+  void give_back_cutoff();
 
   // pair_mace_compute.cpp
   tagint id_of(int) const;

@@ -67,7 +67,8 @@ void PairMACE::build_graph() {
   const int layers = impl->mode == MaceMode::GHOST ? info.layers : 1;
   if (const auto contact = impl->domain.build(neighbours, info.r_max, layers))
     error->one(FLERR,
-               "Pair style mace: step {}, rank {}: atoms {} and {} are only {:.3g} Angstrom apart",
+               "Pair style mace: step {}, rank {}: atoms {} and {} are only {:.3g} Angstrom "
+               "apart: delete one of them (delete_atoms overlap) or begin with another structure",
                update->ntimestep, comm->me, id_of(contact->first), id_of(contact->second),
                contact->distance);
   impl->rows.set_domain(impl->domain, n_atoms);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "core/mace/torchscript_call.hpp"
 
+#include <algorithm>
 #include <mutex>
 #include <new>
 
@@ -60,8 +61,12 @@ std::string torch_message(const std::exception &error) {
   const std::size_t at = text.rfind(mark);
   if (at != std::string::npos)
     text.erase(0, at + mark.size());
+  text.erase(std::min(text.find('\n'), text.size()));
+  // LibTorch asks to be told of what it takes for its own faults; a damaged file is none.
+  text.erase(std::min(text.find("Please report"), text.size()));
+  text.erase(std::min(text.find(" This file appears"), text.size()));
   constexpr std::size_t MOST = 300;
-  return printable(text.substr(0, text.find('\n')), MOST);
+  return text.empty() ? "no reason given" : printable(text, MOST);
 }
 
 bool is_out_of_memory(const std::exception &error) {

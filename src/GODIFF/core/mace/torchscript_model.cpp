@@ -176,7 +176,9 @@ std::unique_ptr<MaceModel> load_mace(const std::string &bytes, const std::string
     const std::string key = "KeyError: ";
     const std::size_t at = text.find(key);
     throw Error("model file " + name +
-                (at == std::string::npos ? " does not work: " + text
+                (at == std::string::npos ? " does not work: " + text +
+                                               ": export it again with "
+                                               "mace_create_lammps_model"
                                          : " needs the input '" + text.substr(at + key.size()) +
                                                "', which is not supported"));
   }
