@@ -175,12 +175,12 @@ std::unique_ptr<MaceModel> load_mace(const std::string &bytes, const std::string
     const std::string text = error.what();
     const std::string key = "KeyError: ";
     const std::size_t at = text.find(key);
-    throw Error("model file " + name +
-                (at == std::string::npos ? " does not work: " + text +
-                                               ": export it again with "
-                                               "mace_create_lammps_model"
-                                         : " needs the input '" + text.substr(at + key.size()) +
-                                               "', which is not supported"));
+    if (at != std::string::npos)
+      throw Error("model file " + name + " needs the input '" + text.substr(at + key.size()) +
+                  "', which is not supported");
+    const bool script = text.rfind("the MACE model failed", 0) == 0;
+    throw Error("model file " + name + " does not work: " + text +
+                (script ? ": export the model again with mace_create_lammps_model" : ""));
   }
   return model;
 }
