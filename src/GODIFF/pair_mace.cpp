@@ -333,6 +333,9 @@ void PairMACE::init_style() {
     const double depth = info.layers * info.r_max + neighbor->skin;
     if (comm->mode != Comm::SINGLE)
       error->all(FLERR, "Pair style mace: mode ghost needs the command: comm_modify mode single");
+    if (neighbor->style != Neighbor::BIN && neighbor->style != Neighbor::NSQ)
+      error->all(FLERR, "Pair style mace: mode ghost needs the command: neighbor {} bin",
+                 neighbor->skin);
     if (comm->cutghostuser < depth) {
       impl->earlier_cutoff = comm->cutghostuser;
       impl->raised_cutoff = comm->cutghostuser = depth;

@@ -43,7 +43,7 @@ private:
   void give_back_cutoff();
 
   // pair_mace_compute.cpp
-  tagint id_of(int) const;
+  std::string name_of(int) const;
   void build_graph();
   void evaluate();
   void check_numbers();

@@ -37,9 +37,12 @@ void PairMACE::compute(int eflag, int vflag) {
   impl->calls++;
 }
 
-// 0 where atoms have none.
-tagint PairMACE::id_of(int i) const {
-  return atom->tag_enable ? atom->tag[i] : 0;
+// How messages call an atom: by its ID, or by its place where atoms have none.
+std::string PairMACE::name_of(int i) const {
+  if (atom->tag_enable)
+    return std::to_string(atom->tag[i]);
+  const double *const x = atom->x[i];
+  return fmt::format("at ({:.6g}, {:.6g}, {:.6g})", x[0], x[1], x[2]);
 }
 
 void PairMACE::build_graph() {
@@ -69,7 +72,7 @@ void PairMACE::build_graph() {
     error->one(FLERR,
                "Pair style mace: step {}, rank {}: atoms {} and {} are only {:.3g} Angstrom "
                "apart: delete one of them (delete_atoms overlap) or begin with another structure",
-               update->ntimestep, comm->me, id_of(contact->first), id_of(contact->second),
+               update->ntimestep, comm->me, name_of(contact->first), name_of(contact->second),
                contact->distance);
   impl->rows.set_domain(impl->domain, n_atoms);
 }
@@ -137,7 +140,7 @@ void PairMACE::check_numbers() {
   const godiff::MaceResult &result = impl->result;
   const auto fail = [&](const char *what, std::int64_t node) {
     error->one(FLERR, "Pair style mace: step {}, rank {}: the {} of atom {} is not a finite number",
-               update->ntimestep, comm->me, what, id_of(impl->domain.atom_of_node()[node]));
+               update->ntimestep, comm->me, what, name_of(impl->domain.atom_of_node()[node]));
   };
   for (std::int64_t node = 0; node < impl->domain.n_owned(); ++node)
     if (!std::isfinite(result.node_energies[node]))

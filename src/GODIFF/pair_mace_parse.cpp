@@ -80,9 +80,13 @@ private:
       fail(i, fmt::format("{} is {} but must be from 1 to {}", name, word(i), most));
     return static_cast<std::int64_t>(value);
   }
-  // Far more threads than processors wait for each other without an end.
-  static int most_threads() {
-    return 4 * static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
+  // Far more threads than processors wait for each other without an end. The machine with the fewest
+  // decides, so that all ranks agree.
+  int most_threads() const {
+    const int mine = 4 * static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
+    int all = 0;
+    MPI_Allreduce(&mine, &all, 1, MPI_INT, MPI_MIN, lmp->world);
+    return all;
   }
 };
 

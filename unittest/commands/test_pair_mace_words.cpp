@@ -204,7 +204,13 @@ INSTANTIATE_TEST_SUITE_P(
                    run.words = "mode ghost";
                    run.before = "neighbor 1.0 multi\ncomm_modify mode multi cutoff/multi 1 9.0\n";
                  },
-                 "mode ghost needs the command: comm_modify mode single", ""}),
+                 "mode ghost needs the command: comm_modify mode single", ""},
+        BadInput{"GhostAndNeighborMulti",
+                 [](MaceRun &run) {
+                   run.words = "mode ghost";
+                   run.before = "neighbor 1.0 multi\n";
+                 },
+                 "mode ghost needs the command: neighbor 1 bin", ""}),
     [](const auto &info) { return info.param.name; });
 
 TEST(MaceInput, TwoDimensionsAreRefused) {

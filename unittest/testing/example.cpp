@@ -7,19 +7,24 @@
 
 namespace godiff::testing {
 
-std::filesystem::path copy_examples() {
-  const auto copy = fresh_folder() / "godiff";
-  std::filesystem::copy(std::filesystem::path(GODIFF_SOURCE_DIR) / "examples" / "godiff", copy,
-                        std::filesystem::copy_options::recursive);
-  return copy;
+std::filesystem::path copy_examples(const std::string &which) {
+  const auto copy = fresh_folder();
+  for (const char *folder : {"godiff", "mace"})
+    std::filesystem::copy(std::filesystem::path(GODIFF_SOURCE_DIR) / "examples" / folder,
+                          copy / folder, std::filesystem::copy_options::recursive);
+  return copy / which;
 }
 
 RunResult run_example(const std::filesystem::path &examples, const std::string &name,
-                      const std::vector<std::string> &variables, double timeout, int threads) {
+                      const std::vector<std::string> &variables, double timeout, int threads,
+                      int worlds) {
   RunOptions options;
   options.folder = examples / name;
   options.timeout = timeout;
   options.threads = threads;
+  options.nprocs = worlds;
+  if (worlds > 1)
+    options.args = {"-partition", std::to_string(worlds) + "x1"};
   for (std::size_t i = 0; i + 1 < variables.size(); i += 2)
     options.args.insert(options.args.end(), {"-var", variables[i], variables[i + 1]});
   return run_lammps(read_file(options.folder / ("in." + name)), options);
@@ -39,7 +44,8 @@ ExampleResult read_result(const RunResult &run) {
     if (word == "at") {
       result.at.resize(3);
       words >> result.at[0] >> result.at[1] >> result.at[2];
-    } else if (word == "found" || word == "minimized" || word == "evaluations") {
+    } else if (word == "found" || word == "minimized" || word == "evaluations" ||
+               word == "constant" || word == "temperature") {
       words >> value;
       result.number[word] = std::stod(value);
     } else {
