@@ -48,11 +48,20 @@ if(GODIFF_LAMMPS_POTENTIALS)
 endif()
 godiff_shell_quote(GODIFF_SH_POTENTIALS "${_potentials}")
 godiff_shell_quote(GODIFF_SH_MPIRUN "${GODIFF_MPIRUN}")
-# The sanitizer must be there before LAMMPS, which is not built with it, loads the plugin.
+# A LAMMPS with its own plain BLAS exports dgemm_, and LibTorch, loaded later with the plugin, would call
+# that one instead of its own: LibTorch goes first. The sanitizer must be there before LAMMPS, which is not
+# built with it, loads the plugin.
 set(_preload "")
 if(GODIFF_SANITIZERS STREQUAL "address")
   execute_process(COMMAND ${CMAKE_CXX_COMPILER} -print-file-name=libasan.so OUTPUT_VARIABLE _preload
                   OUTPUT_STRIP_TRAILING_WHITESPACE)
+else()
+  set(_torch_cpu "${GODIFF_TORCH_DIR}/lib/libtorch_cpu.so")
+  execute_process(COMMAND ${CMAKE_COMMAND} -E env "LD_PRELOAD=${_torch_cpu}" ${CMAKE_COMMAND} -E true
+                  RESULT_VARIABLE _failed ERROR_VARIABLE _complaint)
+  if(NOT _failed AND NOT _complaint)
+    set(_preload "${_torch_cpu}")
+  endif()
 endif()
 godiff_shell_quote(GODIFF_SH_PRELOAD "${_preload}")
 
