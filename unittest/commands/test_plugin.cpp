@@ -2,6 +2,10 @@
 // The plugin is found and loaded by the launchers, serial and parallel.
 #include "testing/lammps_runner.hpp"
 
+#include <filesystem>
+#include <fstream>
+#include <string>
+
 #include <gtest/gtest.h>
 
 using godiff::testing::run_lammps;
@@ -55,4 +59,33 @@ TEST(Plugin, FindsPotentialsOfTheWheel) {
   ASSERT_EQ(run.thermo().size(), 1u);
   // Cohesive energy of the universal-3 Pt potential: -5.77 eV an atom.
   EXPECT_NEAR(run.thermo()[0].last("PotEng") / 32, -5.77, 0.005);
+}
+
+// LAMMPS has a plain dgemm of its own, which is found first unless LibTorch is loaded before it. The linker
+// says in its protocol where it has found one.
+TEST(Plugin, LibTorchUsesItsOwnBlas) {
+  if (!godiff::testing::preloads_libtorch())
+    GTEST_SKIP() << "build/lmp does not load LibTorch first: a sanitizer takes that place";
+  RunOptions options;
+  options.env = {{"LD_DEBUG", "bindings"}, {"LD_DEBUG_OUTPUT", "bindings"}};
+  const auto run = run_lammps("units metal\nregion box block 0 4 0 4 0 4\ncreate_box 1 box\n"
+                              "create_atoms 1 single 1 1 1\nmass 1 195\npair_style mace\n"
+                              "pair_coeff * * Pt_u3-lammps.pt Pt\nrun 0\n",
+                              options);
+  ASSERT_TRUE(run.ok()) << run.output;
+  int own = 0, others = 0;
+  for (const auto &file : std::filesystem::directory_iterator(run.folder)) {
+    if (file.path().filename().string().rfind("bindings.", 0) != 0)
+      continue;
+    std::ifstream lines(file.path());
+    for (std::string line; std::getline(lines, line);) {
+      const auto from = line.find("libtorch_cpu.so");
+      const auto to = line.find(" to ");
+      if (from == std::string::npos || to < from || line.find("`dgemm_'") == std::string::npos)
+        continue;
+      ++(line.find("libtorch_cpu.so", to) != std::string::npos ? own : others);
+    }
+  }
+  EXPECT_GT(own, 0);
+  EXPECT_EQ(others, 0);
 }

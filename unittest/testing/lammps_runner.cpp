@@ -140,6 +140,11 @@ std::string RunResult::file(const std::string &name) const {
   return read_file(folder / name);
 }
 
+bool preloads_libtorch() {
+  return read_file(lmp_path()).find("preload='/") != std::string::npos &&
+         read_file(lmp_path()).find("libtorch_cpu.so'") != std::string::npos;
+}
+
 std::string lmp_path() {
   return GODIFF_LMP;
 }

@@ -60,6 +60,8 @@ struct RunResult {
 
 /// The launchers build/lmp and build/mpirun.
 std::string lmp_path();
+/// Whether build/lmp loads LibTorch before LAMMPS.
+bool preloads_libtorch();
 std::string mpirun_path();
 
 /// Runs an input text with build/lmp and waits for it. The input is kept as in.test in the folder.
