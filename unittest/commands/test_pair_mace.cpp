@@ -83,3 +83,27 @@ TEST(PairMace, WithoutWordsItIsTheModelOfTheFile) {
         "MACE graph: 14 nodes, 160 edges"})
     EXPECT_TRUE(result.contains(text)) << text << "\n" << result.output;
 }
+
+// Vectors are made in double precision: at 10,000 Angstrom a float has a spacing of 0.001 Angstrom, which
+// would be worth some meV here.
+TEST(PairMace, NothingIsLostFarFromTheOrigin) {
+  const std::string model = std::string(GODIFF_SOURCE_DIR) + "/unittest/mace/pt_two_layers.pt";
+  const auto run = godiff::testing::run_lammps(
+      "units metal\natom_modify sort 0 0\nboundary f f f\nregion box block -5 10005 -5 10005 -5 "
+      "10005\n"
+      "create_box 1 box\nmass 1 195\n"
+      "create_atoms 1 single 0 0 0\ncreate_atoms 1 single 2.6 0.1 0.2\n"
+      "create_atoms 1 single 1.2 2.4 -0.1\ncreate_atoms 1 single 1.3 0.9 2.2\n"
+      "neighbor 1.0 nsq\n"  // bins of this box would be too many
+      "pair_style mace precision single\npair_coeff * * " +
+      model +
+      " Pt\nthermo_style custom step pe fnorm\nthermo_modify format float %.15g\nrun 0\n"
+      "displace_atoms all move 9990.123 9981.77 9970.31\nrun 0\n");
+  ASSERT_TRUE(run.ok()) << run.output;
+  const auto tables = run.thermo();
+  ASSERT_EQ(tables.size(), 2u);
+  // Rounding of some hundred operations in single precision, of energies and forces of some eV.
+  EXPECT_NEAR(tables[1].last("PotEng"), tables[0].last("PotEng"), 4e-6);
+  EXPECT_NEAR(tables[1].last("Fnorm"), tables[0].last("Fnorm"), 1e-5);
+  EXPECT_GT(tables[0].last("Fnorm"), 0.01);
+}

@@ -15,4 +15,4 @@ from plain_lammps import Slab
 MODEL = os.path.join(HERE, "..", "..", "..", "potentials", "Pt_u3-lammps.pt")
 slab = Slab(os.path.join(GODIFF, "adatom", "data.adatom"), ["Pt"], (21, 21),
             ["pair_style mace precision double", f"pair_coeff * * {MODEL} Pt"])
-adatom_sites.find(slab, 12, 8, os.path.join(HERE, "reference.json"))
+adatom_sites.find(slab, 8, 6, os.path.join(HERE, "reference.json"))
