@@ -26,7 +26,7 @@ void PairMACE::print_model(const char *file) {
     heads += fmt::format(" {}{}", info.heads[k], static_cast<int>(k) == info.head ? " (used)" : "");
   utils::logmesg(lmp,
                  "MACE model {}: {}, {} parameters\n"
-                 "  {} layers, cutoff {} Angstrom{}, {} precision on {}, {} thread{} a rank\n"
+                 "  {} layers, cutoff {:.6g} Angstrom{}, {} precision on {}, {} thread{} a rank\n"
                  "  atom types:{}; heads:{}\n",
                  file, info.kind, info.parameters, info.layers, info.r_max,
                  info.pair_repulsion ? ", ZBL repulsion included" : "",
