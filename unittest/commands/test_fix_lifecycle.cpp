@@ -39,7 +39,8 @@ void expect_same_search(const RunResult &found, const RunResult &expected) {
 TEST(LoadedPlugin, IsNotLoadedTwice) {
   const RunResult twice = run(LOAD + std::string("plugin list\nrun 6\n"));
   EXPECT_TRUE(twice.contains("Ignoring load of fix style godiff")) << twice.output;
-  EXPECT_TRUE(twice.contains("Currently loaded plugins: 1")) << twice.output;
+  EXPECT_TRUE(twice.contains("Ignoring load of pair style mace")) << twice.output;
+  EXPECT_TRUE(twice.contains("Currently loaded plugins: 2")) << twice.output;
   expect_same_search(twice, run("run 6\n"));
 }
 
