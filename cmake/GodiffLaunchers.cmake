@@ -52,6 +52,7 @@ godiff_shell_quote(GODIFF_SH_MPIRUN "${GODIFF_MPIRUN}")
 # that one instead of its own: LibTorch goes first. The sanitizer must be there before LAMMPS, which is not
 # built with it, loads the plugin.
 set(_preload "")
+set(GODIFF_PRELOADS_TORCH OFF)
 if(GODIFF_SANITIZERS STREQUAL "address")
   execute_process(COMMAND ${CMAKE_CXX_COMPILER} -print-file-name=libasan.so OUTPUT_VARIABLE _preload
                   OUTPUT_STRIP_TRAILING_WHITESPACE)
@@ -61,6 +62,7 @@ else()
                   RESULT_VARIABLE _failed ERROR_VARIABLE _complaint)
   if(NOT _failed AND NOT _complaint)
     set(_preload "${_torch_cpu}")
+    set(GODIFF_PRELOADS_TORCH ON)
   endif()
 endif()
 godiff_shell_quote(GODIFF_SH_PRELOAD "${_preload}")

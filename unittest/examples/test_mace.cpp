@@ -54,7 +54,7 @@ TEST(MaceExample, Neb) {
   // From hollow and bridge, each relaxed by plain LAMMPS (README); the force tolerance of neb is
   // 0.01 eV/Angstrom.
   EXPECT_NEAR(barrier(eam), 0.4844, 2e-3);
-  const RunResult mace = run_example(examples, "neb", {"steps", "20"}, 300.0, 1, 3);
+  const RunResult mace = run_example(examples, "neb", {"steps", "50"}, 300.0, 1, 3);
   ASSERT_TRUE(mace.ok()) << mace.output;
   EXPECT_GT(barrier(mace), 0.3);
 }
