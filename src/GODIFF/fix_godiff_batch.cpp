@@ -300,13 +300,9 @@ void FixGODiff::compute_direct(std::int64_t count, const double *mobile, double 
                                       service->last_error(service->self)));
   });
   // The others have zeros where one rank has its structures.
-  const auto sum = [this](double *numbers, std::size_t size) {
-    const void *from = impl->root ? MPI_IN_PLACE : numbers;
-    MPI_Reduce(from, numbers, static_cast<int>(size), MPI_DOUBLE, MPI_SUM, 0, world);
-  };
-  sum(energies, static_cast<std::size_t>(count));
+  GODiff::sum_on_root(lmp, energies, static_cast<std::size_t>(count));
   if (forces)
-    sum(forces, 3 * n * static_cast<std::size_t>(count));
+    GODiff::sum_on_root(lmp, forces, 3 * n * static_cast<std::size_t>(count));
 }
 
 /* ----------------------------------------------------------------------

@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
-#include <initializer_list>
 
 #include "atom.h"
 #include "comm.h"
@@ -36,13 +35,6 @@ struct AtomRow {
   int mobile;
   double x[3];
 };
-
-bool begins_with_any(const std::string &text, std::initializer_list<const char *> beginnings) {
-  for (const char *beginning : beginnings)
-    if (text.compare(0, strlen(beginning), beginning) == 0)
-      return true;
-  return false;
-}
 
 // True when some owned atom is in both groups.
 bool overlap(const Atom *atom, int bit, int other) {
@@ -91,13 +83,13 @@ void FixGODiff::check_other_fixes() {
       before = false;
       continue;
     }
-    if (begins_with_any(other->style, {"godiff"}))
+    if (GODiff::begins_with(other->style, {"godiff"}))
       error->all(FLERR, "Fix godiff: fix {} is a second search: unfix it first", other->id);
     const int mine = overlap(atom, groupbit, other->groupbit) ? 1 : 0;
     int shared = 0;
     MPI_Allreduce(&mine, &shared, 1, MPI_INT, MPI_MAX, world);
-    if (shared &&
-        (other->rigid_flag || begins_with_any(other->style, {"rigid", "shake", "rattle", "poems"})))
+    if (shared && (other->rigid_flag ||
+                   GODiff::begins_with(other->style, {"rigid", "shake", "rattle", "poems"})))
       error->all(FLERR,
                  "Fix godiff cannot move atoms that fix {} (style {}) holds together: "
                  "leave them out of one of the groups",
@@ -111,7 +103,7 @@ void FixGODiff::check_other_fixes() {
       error->all(FLERR, "Fix godiff: fix {} (style {}) changes the box: unfix it", other->id,
                  other->style);
     if (before && impl->settings.guided() && comm->me == 0 &&
-        begins_with_any(other->style, {"setforce", "freeze", "aveforce"}))
+        GODiff::begins_with(other->style, {"setforce", "freeze", "aveforce"}))
       error->warning(FLERR,
                      "Fix godiff learns forces after fix {} (style {}) has changed them: "
                      "define that fix after fix godiff",

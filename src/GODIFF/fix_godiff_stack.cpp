@@ -6,8 +6,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
-#include <initializer_list>
 
 #include "atom.h"
 #include "comm.h"
@@ -27,13 +25,6 @@ constexpr double SPARE = 1.0;  // Angstrom between two structures beyond the cut
 // Of the sum of the sizes of all atomic energies: rounding of single precision.
 constexpr double RELATIVE = 1e-6;
 
-bool begins_with(const char *text, std::initializer_list<const char *> beginnings) {
-  for (const char *beginning : beginnings)
-    if (strncmp(text, beginning, strlen(beginning)) == 0)
-      return true;
-  return false;
-}
-
 }  // namespace
 
 /* ---------------------------------------------------------------------- */
@@ -44,14 +35,15 @@ std::string FixGODiff::why_not_stacked() {
     return more;
   if (domain->zperiodic)
     return "z is periodic, with boundary p p f it would be";
-  if (!begins_with(atom->atom_style, {"atomic", "charge"}) || atom->molecular != Atom::ATOMIC)
+  if (!GODiff::begins_with(atom->atom_style, {"atomic", "charge"}) ||
+      atom->molecular != Atom::ATOMIC)
     return fmt::format("atom_style {} has properties that copies of atoms do not get, atomic and "
                        "charge have not",
                        atom->atom_style);
-  if (begins_with(force->pair_style, {"reax", "comb"}))
+  if (GODiff::begins_with(force->pair_style, {"reax", "comb"}))
     return fmt::format("pair_style {} changes the charges of atoms", force->pair_style);
   for (Fix *other : modify->get_fix_list())
-    if (begins_with(other->style, {"qeq", "acks2", "property/atom", "electrode"}))
+    if (GODiff::begins_with(other->style, {"qeq", "acks2", "property/atom", "electrode"}))
       return fmt::format("fix {} (style {}) keeps properties that copies of atoms do not get",
                          other->id, other->style);
   return "";
@@ -179,13 +171,9 @@ void FixGODiff::compute_stacked(const std::vector<std::int64_t> &slots, std::int
       forces[3 * place + d] += atom->f[i][d];
   }
   MPI_Allreduce(MPI_IN_PLACE, totals, 3, MPI_DOUBLE, MPI_SUM, world);
-  const auto sum = [this](double *numbers, std::size_t size) {
-    const void *from = impl->root ? MPI_IN_PLACE : numbers;
-    MPI_Reduce(from, numbers, static_cast<int>(size), MPI_DOUBLE, MPI_SUM, 0, world);
-  };
-  sum(energies, slots.size());
+  GODiff::sum_on_root(lmp, energies, slots.size());
   if (forces)
-    sum(forces, 3 * copies);
+    GODiff::sum_on_root(lmp, forces, 3 * copies);
 
   // The copies are behind the atoms of the run.
   clear_map();

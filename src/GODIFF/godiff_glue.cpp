@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <cstring>
 #include <vector>
 
 #include <torch/version.h>
@@ -67,6 +68,18 @@ std::string first_problem(LAMMPS *lmp, const std::string &problem) {
   int first = nprocs;
   MPI_Allreduce(&mine, &first, 1, MPI_INT, MPI_MIN, lmp->world);
   return first == nprocs ? "" : text_of(lmp, problem, first);
+}
+
+void sum_on_root(LAMMPS *lmp, double *numbers, std::size_t size) {
+  const void *from = lmp->comm->me == 0 ? MPI_IN_PLACE : numbers;
+  MPI_Reduce(from, numbers, static_cast<int>(size), MPI_DOUBLE, MPI_SUM, 0, lmp->world);
+}
+
+bool begins_with(const std::string &text, std::initializer_list<const char *> beginnings) {
+  for (const char *beginning : beginnings)
+    if (text.compare(0, std::strlen(beginning), beginning) == 0)
+      return true;
+  return false;
 }
 
 namespace {

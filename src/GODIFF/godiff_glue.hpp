@@ -2,6 +2,8 @@
 // What stands between LAMMPS and the core: units, failures, threads.
 #pragma once
 
+#include <cstddef>
+#include <initializer_list>
 #include <string>
 
 #include "pointers.h"
@@ -29,6 +31,12 @@ std::string shared_text(LAMMPS *lmp, const std::string &text);
 
 /// The text of the first rank that has one, empty if none has. Collective.
 std::string first_problem(LAMMPS *lmp, const std::string &problem);
+
+/// Adds up the numbers of all ranks on rank 0 of the world, in place. Collective.
+void sum_on_root(LAMMPS *lmp, double *numbers, std::size_t size);
+
+/// True when the text begins with one of these.
+bool begins_with(const std::string &text, std::initializer_list<const char *> beginnings);
 
 /// Threads for LibTorch on this rank: OMP_NUM_THREADS if that is set, else the cores this rank may use,
 /// shared with the ranks of `comm` (and, as far as the launcher tells, of the job) that may use the same
