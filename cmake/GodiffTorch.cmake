@@ -49,6 +49,9 @@ else()
 endif()
 
 set(_torch_lib "${GODIFF_TORCH_DIR}/lib")
+if(NOT EXISTS "${_torch_lib}/libtorch_cpu.so")  # packages of a distribution
+  set(_torch_lib "${GODIFF_TORCH_DIR}/lib/${CMAKE_LIBRARY_ARCHITECTURE}")
+endif()
 foreach(_lib torch_cpu c10)
   if(NOT EXISTS "${_torch_lib}/lib${_lib}.so")
     message(FATAL_ERROR "LibTorch in ${GODIFF_TORCH_DIR} has no lib/lib${_lib}.so "

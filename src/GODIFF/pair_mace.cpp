@@ -5,6 +5,8 @@
 #include <cmath>
 #include <cstdio>
 #include <cstring>
+#include <filesystem>
+#include <system_error>
 #include <utility>
 
 #include "atom.h"
@@ -15,7 +17,6 @@
 #include "force.h"
 #include "memory.h"
 #include "neighbor.h"
-#include "platform.h"
 #include "update.h"
 
 #include "core/base/elements.hpp"
@@ -115,7 +116,8 @@ File read_file(const std::string &name) {
                     name, folder ? folder : "not set");
     return file;
   }
-  if (platform::path_is_directory(path)) {
+  std::error_code ignored;
+  if (std::filesystem::is_directory(path, ignored)) {
     std::fclose(fp);
     file.problem = fmt::format("{} is a folder: give the name of a model file in it", name);
     return file;
