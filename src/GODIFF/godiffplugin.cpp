@@ -51,21 +51,28 @@ extern "C" void lammpsplugin_init(void *lmp, void *handle, void *regfunc) {
   static const std::string version = version_text(GODIFF_LAMMPS_VERSION);
   static const std::string info = std::string("GODIFF structure search ") + godiff::version();
 
+  const auto add = reinterpret_cast<lammpsplugin_regfunc>(regfunc);
   lammpsplugin_t plugin;
   plugin.version = version.c_str();
-  plugin.style = "fix";
-  plugin.name = "godiff";
-  plugin.info = info.c_str();
   plugin.author = "The GODIFF developers";
-  plugin.creator.v2 = &create_fix_godiff;
   plugin.handle = handle;
-  const auto add = reinterpret_cast<lammpsplugin_regfunc>(regfunc);
-  add(&plugin, lmp);
+
+  plugin.style = "fix";
+  plugin.info = info.c_str();
+  const auto add_fix = [&](const char *name, lammpsplugin_factory2 *create) {
+    plugin.name = name;
+    plugin.creator.v2 = create;
+    add(&plugin, lmp);
+  };
+  add_fix("godiff", &create_fix_godiff);
 
   static const std::string pair_info = std::string("MACE potentials ") + godiff::version();
   plugin.style = "pair";
-  plugin.name = "mace";
   plugin.info = pair_info.c_str();
-  plugin.creator.v1 = &create_pair_mace;
-  add(&plugin, lmp);
+  const auto add_pair = [&](const char *name, lammpsplugin_factory1 *create) {
+    plugin.name = name;
+    plugin.creator.v1 = create;
+    add(&plugin, lmp);
+  };
+  add_pair("mace", &create_pair_mace);
 }
