@@ -122,6 +122,7 @@ if(GODIFF_ENABLE_KOKKOS AND GODIFF_LAMMPS_BUILT_WITH_KOKKOS)
   target_include_directories(
     godiff_kokkos SYSTEM INTERFACE "${GODIFF_LAMMPS_INCLUDE_DIR}/KOKKOS"
                                    ${GODIFF_LAMMPS_BUILT_INCLUDES})
+  target_compile_definitions(godiff_kokkos INTERFACE GODIFF_KOKKOS)
   # Asked for by Kokkos 5; earlier versions allow it.
   target_compile_features(godiff_kokkos INTERFACE cxx_std_20)
   target_compile_options(godiff_kokkos INTERFACE -fopenmp)
