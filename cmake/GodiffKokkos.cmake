@@ -50,6 +50,7 @@ add_library(godiff_kokkos INTERFACE)
 add_library(godiff::kokkos ALIAS godiff_kokkos)
 target_include_directories(
   godiff_kokkos SYSTEM INTERFACE "${GODIFF_LAMMPS_INCLUDE_DIR}/KOKKOS" ${GODIFF_LAMMPS_BUILT_INCLUDES})
+target_compile_definitions(godiff_kokkos INTERFACE GODIFF_KOKKOS)
 # Asked for by Kokkos 5; earlier versions allow it.
 target_compile_features(godiff_kokkos INTERFACE cxx_std_20)
 target_compile_options(godiff_kokkos INTERFACE -fopenmp)
