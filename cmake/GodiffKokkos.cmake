@@ -75,6 +75,22 @@ target_compile_definitions(godiff_kokkos INTERFACE GODIFF_KOKKOS)
 target_compile_features(godiff_kokkos INTERFACE cxx_std_20)
 godiff_host_options(godiff_kokkos -fopenmp)
 
+# Programs of our own have no LAMMPS in their process: they link Kokkos, or the LAMMPS that contains it.
+find_library(
+  GODIFF_KOKKOS_LIBRARY
+  NAMES kokkoscore lammps
+  HINTS ${_kokkos_includes} "${GODIFF_LAMMPS_BUILD_DIR}"
+  PATH_SUFFIXES ../lib ../../lib ../lib64 ../../lib64
+  DOC "Kokkos as LAMMPS uses it, for tests and benchmarks")
+if(GODIFF_KOKKOS_LIBRARY)
+  target_link_libraries(
+    godiff_kokkos
+    INTERFACE "$<$<STREQUAL:$<TARGET_PROPERTY:TYPE>,EXECUTABLE>:${GODIFF_KOKKOS_LIBRARY};-fopenmp>")
+elseif(GODIFF_ENABLE_TESTS)
+  message(FATAL_ERROR "Found no library with Kokkos for the tests: set GODIFF_KOKKOS_LIBRARY to "
+                      "libkokkoscore.so or liblammps.so, or build with -D GODIFF_ENABLE_KOKKOS=OFF")
+endif()
+
 # The defaults are those of kokkos_type.h.
 set(GODIFF_KOKKOS_PRECISION double)
 if("LMP_KOKKOS_SINGLE_SINGLE" IN_LIST GODIFF_LAMMPS_DEFINITIONS)
