@@ -41,12 +41,10 @@ macro(godiff_enable_cuda config)
   # One runtime of CUDA in the process: that of LibTorch and Kokkos.
   set(CMAKE_CUDA_RUNTIME_LIBRARY Shared)
   enable_language(CUDA)
-  set(CMAKE_CUDA_STANDARD 20)
-  set(CMAKE_CUDA_STANDARD_REQUIRED ON)
   find_package(CUDAToolkit 12.0 REQUIRED)
-  # As Kokkos asks for. What nvcc says of templates in the headers of others is not about our files.
+  # As Kokkos asks for. The standard is an option because CMake 3.25 does not know that of nvcc.
   target_compile_options(
-    godiff_kokkos INTERFACE "$<$<COMPILE_LANGUAGE:CUDA>:--extended-lambda;--expt-relaxed-constexpr>")
+    godiff_kokkos INTERFACE "$<$<COMPILE_LANGUAGE:CUDA>:-std=c++20;--extended-lambda;--expt-relaxed-constexpr>")
   # LibTorch's headers include those of CUDA.
   target_include_directories(godiff_kokkos SYSTEM INTERFACE ${CUDAToolkit_INCLUDE_DIRS})
   target_link_libraries(godiff_kokkos INTERFACE CUDA::cudart)
