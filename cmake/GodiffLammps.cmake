@@ -126,6 +126,20 @@ if(GODIFF_ENABLE_KOKKOS AND GODIFF_LAMMPS_BUILT_WITH_KOKKOS)
   # Asked for by Kokkos 5; earlier versions allow it.
   target_compile_features(godiff_kokkos INTERFACE cxx_std_20)
   target_compile_options(godiff_kokkos INTERFACE -fopenmp)
+  # Programs of our own have no LAMMPS in their process: they link Kokkos, or the LAMMPS that contains it.
+  find_library(
+    GODIFF_KOKKOS_LIBRARY
+    NAMES kokkoscore lammps
+    HINTS ${GODIFF_LAMMPS_BUILT_INCLUDES} "${GODIFF_LAMMPS_BUILD_DIR}"
+    PATH_SUFFIXES ../lib ../../lib ../lib64 ../../lib64
+    DOC "Kokkos as LAMMPS uses it, for tests and benchmarks")
+  if(NOT GODIFF_KOKKOS_LIBRARY)
+    message(FATAL_ERROR "Found no library with Kokkos for the tests: set GODIFF_KOKKOS_LIBRARY to "
+                        "libkokkoscore.so or liblammps.so, or build with -D GODIFF_ENABLE_KOKKOS=OFF")
+  endif()
+  target_link_libraries(
+    godiff_kokkos
+    INTERFACE "$<$<STREQUAL:$<TARGET_PROPERTY:TYPE>,EXECUTABLE>:${GODIFF_KOKKOS_LIBRARY};-fopenmp>")
 endif()
 
 # MPI: the same one LAMMPS uses.

@@ -174,6 +174,25 @@ template <class L, bool HAS_MU> struct ReturnedRun {
   GODIFF_MATH V d() const { return d0 + d1 + d2; }
 };
 
+/// Of the three parts of a filter.
+template <class L> struct FilterGradient {
+  using T = typename L::Scalar;
+  using V = typename L::Vector;
+  V a, b, c;
+
+  template <bool HAS_MU> GODIFF_MATH void add_to(T *gw, std::int64_t F) const {
+    add<L>(gw, a);
+    add<L>(gw + F, b);
+    if (HAS_MU)
+      add<L>(gw + 2 * F, c);
+  }
+  GODIFF_MATH void operator+=(const FilterGradient &other) {
+    a += other.a;
+    b += other.b;
+    c += other.c;
+  }
+};
+
 /// What a sender's row is: parts a, b, c of x, and mu.
 template <class L, bool HAS_MU> struct SenderRow {
   using T = typename L::Scalar;
@@ -195,14 +214,13 @@ template <class L, bool HAS_MU> struct SenderRow {
     }
   }
 
-  /// Adds a run's part of the filter's gradient to gw.
-  GODIFF_MATH void add_filter_gradient(const ReturnedRun<L, HAS_MU> &run, T *gw,
-                                       std::int64_t F) const {
+  /// A run's part of the gradient of the filter.
+  GODIFF_MATH FilterGradient<L> filter_gradient(const ReturnedRun<L, HAS_MU> &run) const {
     // The edge into this atom, read backwards, is the edge to the other one: hence -direction for b.
-    add<L>(gw, xa * run.s);
-    add<L>(gw + F, -(xb * run.d()));
+    FilterGradient<L> g{xa * run.s, -(xb * run.d()), {}};
     if (HAS_MU)
-      add<L>(gw + 2 * F, xc * (v0 * run.g0 + v1 * run.g1 + v2 * run.g2));
+      g.c = xc * (v0 * run.g0 + v1 * run.g1 + v2 * run.g2);
+    return g;
   }
 };
 
@@ -256,7 +274,8 @@ GODIFF_MATH void send_back_edges(const EdgeRows<typename L::Scalar> &edges,
     } while (e < end && edges.filter[e] == filter);
     sum.add_run(run, edges.filters + filter * edges.filter_stride + f, F);
     if (FILTERS)
-      from.add_filter_gradient(run, edges.filter_gradients + filter * edges.gradient_stride + f, F);
+      from.filter_gradient(run).template add_to<HAS_MU>(
+          edges.filter_gradients + filter * edges.gradient_stride + f, F);
   }
 }
 
