@@ -18,9 +18,11 @@
 #include "core/geometry/structure_graphs.hpp"
 #include "core/network/backbone.hpp"
 #include "kernels/flat_buffers.hpp"
+#include "kernels/implementation.hpp"
 #include "kernels/instruction_set.hpp"
 #include "kernels/messages.hpp"
 #include "kernels/mixing.hpp"
+#include "kokkos.hpp"
 #include "options.hpp"
 #include "systems.hpp"
 
@@ -255,9 +257,12 @@ int run(int argc, char **argv) {
         "of the options of bench_steps this program takes --systems, --batches (the "
         "structures of a chunk) and --threads");
   at::set_num_threads(options.threads);
+  const godiff_bench::Kokkos kokkos;
   benchmark::Initialize(&argc, argv);
   if (benchmark::ReportUnrecognizedArguments(argc, argv))
     return 2;
+  benchmark::AddCustomContext(
+      "kernels", godiff::kernels::name(godiff::kernels::implementation(options.device)));
   benchmark::AddCustomContext("instruction_set",
                               godiff::kernels::name(godiff::kernels::active_instruction_set()));
   add_cases(options);
