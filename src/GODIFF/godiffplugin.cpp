@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// Entry point of the plugin: checks the version of LAMMPS and registers the styles.
+// Entry point of the plugin: looks whether LAMMPS is the one it was built for and registers the
+// styles.
 
 #include "lammpsplugin.h"
 
@@ -7,6 +8,10 @@
 #include "fix_godiff.h"
 #include "pair_mace.h"
 #include "pair_mace_styles.hpp"
+#include "plugin_host.hpp"
+#ifdef LMP_KOKKOS
+#include "fix_godiff_kokkos.h"
+#endif
 
 #include "library.h"
 
@@ -20,36 +25,28 @@ void *create_fix_godiff(void *lmp, int narg, char **arg) {
   return new FixGODiff(static_cast<LAMMPS *>(lmp), narg, arg);
 }
 
+#ifdef LMP_KOKKOS
+template <class DeviceType> void *create_fix_godiff_kokkos(void *lmp, int narg, char **arg) {
+  return new FixGODiffKokkos<DeviceType>(static_cast<LAMMPS *>(lmp), narg, arg);
+}
+#endif
+
 void *create_pair_mace(void *lmp) {
   return new PairMACE(static_cast<LAMMPS *>(lmp));
-}
-
-std::string version_text(int version) {
-  static const char *const MONTHS[] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun",
-                                       "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
-  const int month = version / 100 % 100;
-  return std::to_string(version % 100) + " " +
-         (month >= 1 && month <= 12 ? MONTHS[month - 1] : "?") + " " +
-         std::to_string(version / 10000);
 }
 
 }  // namespace
 
 extern "C" void lammpsplugin_init(void *lmp, void *handle, void *regfunc) {
-  // The layout of LAMMPS' classes changes between versions, so a style built for another one would
-  // read garbage. Only C functions of the host are called before the versions are known to agree.
-  const int found = lammps_version(lmp);
-  if (found != GODIFF_LAMMPS_VERSION) {
-    const std::string text = "GODIFF plugin was built for LAMMPS " +
-                             version_text(GODIFF_LAMMPS_VERSION) + " and is not loaded into " +
-                             version_text(found) +
-                             ": build it with -D GODIFF_LAMMPS_INCLUDE_DIR=... of this LAMMPS";
+  // Only C functions of LAMMPS are called before it is known to agree.
+  const std::string problem = godiff::host_disagreement(lmp);
+  if (!problem.empty()) {
     constexpr int WARNING = 0;
-    lammps_error(lmp, WARNING, text.c_str());
+    lammps_error(lmp, WARNING, problem.c_str());
     return;
   }
 
-  static const std::string version = version_text(GODIFF_LAMMPS_VERSION);
+  static const std::string version = godiff::version_text(GODIFF_LAMMPS_VERSION);
   static const std::string info = std::string("GODIFF structure search ") + godiff::version();
 
   const auto add = reinterpret_cast<lammpsplugin_regfunc>(regfunc);
@@ -66,6 +63,11 @@ extern "C" void lammpsplugin_init(void *lmp, void *handle, void *regfunc) {
     add(&plugin, lmp);
   };
   add_fix("godiff", &create_fix_godiff);
+#ifdef LMP_KOKKOS
+  add_fix("godiff/kk", &create_fix_godiff_kokkos<LMPDeviceType>);
+  add_fix("godiff/kk/device", &create_fix_godiff_kokkos<LMPDeviceType>);
+  add_fix("godiff/kk/host", &create_fix_godiff_kokkos<LMPHostType>);
+#endif
 
   static const std::string pair_info = std::string("MACE potentials ") + godiff::version();
   plugin.style = "pair";

@@ -45,6 +45,18 @@ TEST(Plugin, RefusesAnotherLammps) {
   EXPECT_TRUE(run.contains("Currently loaded plugins: 2")) << run.output;
 }
 
+TEST(Plugin, RefusesAnotherSizeOfAtomIds) {
+  const auto run = run_lammps("plugin load '" GODIFF_FOREIGN_IDS_PLUGIN "'\nplugin list\n");
+  ASSERT_TRUE(run.ok()) << run.output;
+  ASSERT_EQ(run.warnings().size(), 1u) << run.output;
+  EXPECT_NE(
+      run.warnings()[0].find("with atom IDs of 8 bytes (LAMMPS_BIGBIG) and is not loaded into "
+                             "one with atom IDs of 4 bytes (LAMMPS_SMALLBIG)"),
+      std::string::npos)
+      << run.output;
+  EXPECT_TRUE(run.contains("Currently loaded plugins: 2")) << run.output;
+}
+
 TEST(Plugin, FindsPotentialsOfTheWheel) {
   const auto run = run_lammps("units metal\n"
                               "lattice fcc 3.92\n"
