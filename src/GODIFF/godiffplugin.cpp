@@ -8,6 +8,9 @@
 #include "fix_godiff.h"
 #include "pair_mace.h"
 #include "plugin_host.hpp"
+#ifdef LMP_KOKKOS
+#include "fix_godiff_kokkos.h"
+#endif
 
 #include "library.h"
 
@@ -20,6 +23,12 @@ namespace {
 void *create_fix_godiff(void *lmp, int narg, char **arg) {
   return new FixGODiff(static_cast<LAMMPS *>(lmp), narg, arg);
 }
+
+#ifdef LMP_KOKKOS
+template <class DeviceType> void *create_fix_godiff_kokkos(void *lmp, int narg, char **arg) {
+  return new FixGODiffKokkos<DeviceType>(static_cast<LAMMPS *>(lmp), narg, arg);
+}
+#endif
 
 void *create_pair_mace(void *lmp) {
   return new PairMACE(static_cast<LAMMPS *>(lmp));
@@ -53,6 +62,11 @@ extern "C" void lammpsplugin_init(void *lmp, void *handle, void *regfunc) {
     add(&plugin, lmp);
   };
   add_fix("godiff", &create_fix_godiff);
+#ifdef LMP_KOKKOS
+  add_fix("godiff/kk", &create_fix_godiff_kokkos<LMPDeviceType>);
+  add_fix("godiff/kk/device", &create_fix_godiff_kokkos<LMPDeviceType>);
+  add_fix("godiff/kk/host", &create_fix_godiff_kokkos<LMPHostType>);
+#endif
 
   static const std::string pair_info = std::string("MACE potentials ") + godiff::version();
   plugin.style = "pair";
