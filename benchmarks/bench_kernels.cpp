@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // Time of each kernel on one chunk of structures and one thread, as the engine calls them. The
 // instruction set is the best of the machine, or that of GODIFF_INSTRUCTION_SET.
+#include <algorithm>
 #include <cstdint>
 #include <cstdio>
 #include <exception>
@@ -17,9 +18,11 @@
 #include "core/geometry/structure_graphs.hpp"
 #include "core/network/backbone.hpp"
 #include "kernels/flat_buffers.hpp"
+#include "kernels/implementation.hpp"
 #include "kernels/instruction_set.hpp"
 #include "kernels/messages.hpp"
 #include "kernels/mixing.hpp"
+#include "kokkos.hpp"
 #include "options.hpp"
 #include "systems.hpp"
 
@@ -40,8 +43,7 @@ public:
   Chunk(const std::string &name, std::int64_t count) :
       slab_(godiff_bench::make_slab(name)),
       graphs(slab_.system, settings.network.cutoff, at::kFloat),
-      positions(godiff_bench::middle_of_chain(slab_, settings, count).positions),
-      element(slab_.system.n_atoms(), 0) {
+      positions(godiff_bench::middle_of_chain(slab_, settings, count).positions) {
     build();
     pair_filter = random({graph.n_pairs(), 3 * n_feat()});
     template_filter = random({static_cast<std::int64_t>(edges().distance.size()), 3 * n_feat()});
@@ -56,7 +58,9 @@ public:
   }
   FirstBlockRows first_rows() const {
     const std::int64_t n = slab_.system.n_template;
-    return {random({1, 3 * n_feat()}), random({1, n_feat()}), random({n, n_feat()}),
+    const std::int64_t elements =
+        1 + *std::max_element(edges().element.begin(), edges().element.end());
+    return {random({elements, 3 * n_feat()}), random({elements, n_feat()}), random({n, n_feat()}),
             random({n, 3, n_feat()})};
   }
   AtomRows atom_rows(std::int64_t n) const {
@@ -71,7 +75,6 @@ public:
   godiff::Settings settings;
   godiff::StructureGraphs graphs;
   at::Tensor positions;
-  std::vector<std::int32_t> element;  // all atoms are of the first
   ChunkGraph graph;
   at::Tensor pair_filter, template_filter;
 };
@@ -86,7 +89,7 @@ void build_graphs(benchmark::State &state, Chunk &chunk) {
 void template_first(benchmark::State &state, Chunk &chunk) {
   FirstBlockRows rows = chunk.first_rows();
   for (auto _ : state)
-    template_first_messages(chunk.edges(), chunk.element, chunk.template_filter, rows);
+    template_first_messages(chunk.edges(), chunk.template_filter, rows);
 }
 
 void template_first_backward(benchmark::State &state, Chunk &chunk) {
@@ -94,8 +97,8 @@ void template_first_backward(benchmark::State &state, Chunk &chunk) {
   FirstBlockRows gradient = chunk.first_rows();
   at::Tensor filter_gradient = at::zeros_like(chunk.template_filter);
   for (auto _ : state)
-    template_first_messages_backward(chunk.edges(), chunk.element, chunk.template_filter, rows,
-                                     gradient, filter_gradient);
+    template_first_messages_backward(chunk.edges(), chunk.template_filter, rows, gradient,
+                                     filter_gradient);
 }
 
 // The first block: from the state shared by all structures to the atoms within one hop.
@@ -103,7 +106,7 @@ void first(benchmark::State &state, Chunk &chunk) {
   const FirstBlockRows rows = chunk.first_rows();
   AtomRows out = chunk.atom_rows(chunk.graph.rows(1));
   for (auto _ : state)
-    first_messages(chunk.graph, 1, chunk.element, rows, chunk.pair_filter, out.q, out.mu);
+    first_messages(chunk.edges(), chunk.graph, 1, rows, chunk.pair_filter, out.q, out.mu);
 }
 
 void first_backward(benchmark::State &state, Chunk &chunk) {
@@ -112,7 +115,7 @@ void first_backward(benchmark::State &state, Chunk &chunk) {
   const AtomRows out = chunk.atom_rows(chunk.graph.rows(1));
   at::Tensor filter_gradient = at::zeros_like(chunk.pair_filter);
   for (auto _ : state)
-    first_messages_backward(chunk.graph, 1, chunk.element, rows, chunk.pair_filter, out.q, out.mu,
+    first_messages_backward(chunk.edges(), chunk.graph, 1, rows, chunk.pair_filter, out.q, out.mu,
                             gradient, filter_gradient);
 }
 
@@ -254,9 +257,12 @@ int run(int argc, char **argv) {
         "of the options of bench_steps this program takes --systems, --batches (the "
         "structures of a chunk) and --threads");
   at::set_num_threads(options.threads);
+  const godiff_bench::Kokkos kokkos;
   benchmark::Initialize(&argc, argv);
   if (benchmark::ReportUnrecognizedArguments(argc, argv))
     return 2;
+  benchmark::AddCustomContext(
+      "kernels", godiff::kernels::name(godiff::kernels::implementation(options.device)));
   benchmark::AddCustomContext("instruction_set",
                               godiff::kernels::name(godiff::kernels::active_instruction_set()));
   add_cases(options);

@@ -16,6 +16,8 @@
 #include "core/base/error.hpp"
 #include "core/base/settings.hpp"
 #include "core/base/version.hpp"
+#include "kernels/implementation.hpp"
+#include "kokkos.hpp"
 #include "options.hpp"
 #include "steps.hpp"
 #include "systems.hpp"
@@ -78,6 +80,7 @@ int run(int argc, char **argv) {
     godiff_bench::write_batches(options);
     return 0;
   }
+  const godiff_bench::Kokkos kokkos;
   benchmark::Initialize(&argc, argv);
   if (benchmark::ReportUnrecognizedArguments(argc, argv))
     return 2;
@@ -85,6 +88,8 @@ int run(int argc, char **argv) {
   benchmark::AddCustomContext("libtorch", GODIFF_TORCH_VERSION);
   benchmark::AddCustomContext("threads", std::to_string(at::get_num_threads()));
   benchmark::AddCustomContext("device", options.device.str());
+  benchmark::AddCustomContext(
+      "kernels", godiff::kernels::name(godiff::kernels::implementation(options.device)));
   add_cases(options);
   benchmark::RunSpecifiedBenchmarks();
   return 0;

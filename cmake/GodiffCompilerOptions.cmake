@@ -7,10 +7,9 @@
 add_library(godiff_options INTERFACE)
 add_library(godiff::options ALIAS godiff_options)
 # LAMMPS loads plugins with their symbols made global: hidden ones cannot meet those of another plugin.
-target_compile_options(godiff_options INTERFACE -fPIC -fvisibility=hidden -fvisibility-inlines-hidden
-                                                -Wall -Wextra)
+godiff_host_options(godiff_options -fPIC -fvisibility=hidden -fvisibility-inlines-hidden -Wall -Wextra)
 if(GODIFF_WARNINGS_AS_ERRORS)
-  target_compile_options(godiff_options INTERFACE -Werror)
+  godiff_host_options(godiff_options -Werror)
 endif()
 if(GODIFF_SANITIZERS)
   if(GODIFF_SANITIZERS STREQUAL "address")
@@ -22,7 +21,7 @@ if(GODIFF_SANITIZERS)
     message(FATAL_ERROR "GODIFF_SANITIZERS is address or thread, not '${GODIFF_SANITIZERS}'")
   endif()
   list(APPEND _sanitize -fno-omit-frame-pointer)
-  target_compile_options(godiff_options INTERFACE ${_sanitize})
+  godiff_host_options(godiff_options ${_sanitize})
   target_link_options(godiff_options INTERFACE ${_sanitize})
 endif()
 

@@ -2,7 +2,8 @@
 # Decides about the styles of KOKKOS and finds what they are compiled with: headers and flags alone. The symbols
 # of Kokkos come from the process, like those of LAMMPS: there is never a second Kokkos in it.
 #
-# Input:  what GodiffLammpsBuild and GodiffLammps have found
+# Input:  what GodiffLammpsBuild and GodiffLammps have found; without the plugin, and for a LAMMPS that is given by
+#         hand, GODIFF_KOKKOS_DIR
 # Output: godiff::kokkos where the styles are built, and how KOKKOS of that LAMMPS was built:
 #         GODIFF_KOKKOS_PRECISION  double, mixed or single
 #         GODIFF_KOKKOS_LAYOUT     legacy or default
@@ -13,8 +14,16 @@ set(GODIFF_ENABLE_KOKKOS
     CACHE STRING "Build godiff/kk and mace/kk: AUTO (where LAMMPS has the KOKKOS package), ON or OFF")
 set_property(CACHE GODIFF_ENABLE_KOKKOS PROPERTY STRINGS AUTO ON OFF)
 
+set(GODIFF_KOKKOS_DIR
+    ""
+    CACHE PATH "Prefix of an installed Kokkos (empty: that of GODIFF_LAMMPS_BUILD_DIR)")
+
 set(_missing "")
-if(NOT "LMP_KOKKOS" IN_LIST GODIFF_LAMMPS_DEFINITIONS)
+if(NOT GODIFF_ENABLE_PLUGIN)
+  if(NOT GODIFF_KOKKOS_DIR)
+    set(_missing "there is no Kokkos for the core alone: type -D GODIFF_KOKKOS_DIR=FOLDER with its prefix")
+  endif()
+elseif(NOT "LMP_KOKKOS" IN_LIST GODIFF_LAMMPS_DEFINITIONS)
   if(GODIFF_LAMMPS_BUILD_DIR)
     set(_missing "LAMMPS in ${GODIFF_LAMMPS_BUILD_DIR} has no KOKKOS package: build it with -D PKG_KOKKOS=ON")
   else()
@@ -46,14 +55,41 @@ if(NOT GODIFF_ENABLE_KOKKOS STREQUAL "AUTO" AND NOT GODIFF_ENABLE_KOKKOS)
   return()
 endif()
 
+set(_kokkos_includes "")
+if(GODIFF_ENABLE_PLUGIN)
+  set(_kokkos_includes "${GODIFF_LAMMPS_INCLUDE_DIR}/KOKKOS" ${GODIFF_LAMMPS_BUILT_INCLUDES})
+endif()
+if(GODIFF_KOKKOS_DIR)
+  foreach(_dir include include/kokkos)
+    if(EXISTS "${GODIFF_KOKKOS_DIR}/${_dir}/KokkosCore_config.h")
+      list(APPEND _kokkos_includes "${GODIFF_KOKKOS_DIR}/${_dir}")
+    endif()
+  endforeach()
+endif()
+
 add_library(godiff_kokkos INTERFACE)
 add_library(godiff::kokkos ALIAS godiff_kokkos)
-target_include_directories(
-  godiff_kokkos SYSTEM INTERFACE "${GODIFF_LAMMPS_INCLUDE_DIR}/KOKKOS" ${GODIFF_LAMMPS_BUILT_INCLUDES})
+target_include_directories(godiff_kokkos SYSTEM INTERFACE ${_kokkos_includes})
 target_compile_definitions(godiff_kokkos INTERFACE GODIFF_KOKKOS)
 # Asked for by Kokkos 5; earlier versions allow it.
 target_compile_features(godiff_kokkos INTERFACE cxx_std_20)
-target_compile_options(godiff_kokkos INTERFACE -fopenmp)
+godiff_host_options(godiff_kokkos -fopenmp)
+
+# Programs of our own have no LAMMPS in their process: they link Kokkos, or the LAMMPS that contains it.
+find_library(
+  GODIFF_KOKKOS_LIBRARY
+  NAMES kokkoscore lammps
+  HINTS ${_kokkos_includes} "${GODIFF_LAMMPS_BUILD_DIR}"
+  PATH_SUFFIXES ../lib ../../lib ../lib64 ../../lib64
+  DOC "Kokkos as LAMMPS uses it, for tests and benchmarks")
+if(GODIFF_KOKKOS_LIBRARY)
+  target_link_libraries(
+    godiff_kokkos
+    INTERFACE "$<$<STREQUAL:$<TARGET_PROPERTY:TYPE>,EXECUTABLE>:${GODIFF_KOKKOS_LIBRARY};-fopenmp>")
+elseif(GODIFF_ENABLE_TESTS)
+  message(FATAL_ERROR "Found no library with Kokkos for the tests: set GODIFF_KOKKOS_LIBRARY to "
+                      "libkokkoscore.so or liblammps.so, or build with -D GODIFF_ENABLE_KOKKOS=OFF")
+endif()
 
 # The defaults are those of kokkos_type.h.
 set(GODIFF_KOKKOS_PRECISION double)
@@ -68,8 +104,9 @@ if("LMP_KOKKOS_LAYOUT_DEFAULT" IN_LIST GODIFF_LAMMPS_DEFINITIONS)
 endif()
 
 set(GODIFF_KOKKOS_APIS "")
-foreach(_dir ${GODIFF_LAMMPS_BUILT_INCLUDES})
+foreach(_dir ${_kokkos_includes})
   if(EXISTS "${_dir}/KokkosCore_config.h")
+    set(_kokkos_config "${_dir}/KokkosCore_config.h")
     file(STRINGS "${_dir}/KokkosCore_config.h" _spaces REGEX "^#define KOKKOS_ENABLE_[A-Z]+ *$")
     foreach(_api cuda hip sycl openmp serial pthreads)
       string(TOUPPER "${_api}" _name)
@@ -82,6 +119,10 @@ foreach(_dir ${GODIFF_LAMMPS_BUILT_INCLUDES})
   endif()
 endforeach()
 if(NOT GODIFF_KOKKOS_APIS)
-  message(FATAL_ERROR "No KokkosCore_config.h with an execution space in '${GODIFF_LAMMPS_BUILT_INCLUDES}': is "
-                      "GODIFF_LAMMPS_BUILD_DIR='${GODIFF_LAMMPS_BUILD_DIR}' built?")
+  message(FATAL_ERROR "No KokkosCore_config.h with an execution space in '${_kokkos_includes}': is "
+                      "GODIFF_LAMMPS_BUILD_DIR='${GODIFF_LAMMPS_BUILD_DIR}' built, or is Kokkos installed in "
+                      "GODIFF_KOKKOS_DIR='${GODIFF_KOKKOS_DIR}'?")
+endif()
+if(GODIFF_KOKKOS_APIS MATCHES "cuda ")
+  godiff_enable_cuda("${_kokkos_config}")
 endif()

@@ -58,7 +58,7 @@ endif()
 # Headers of Kokkos lie in different places when it is built with LAMMPS and when it is installed.
 separate_arguments(_includes)
 foreach(_word ${_includes})
-  string(REGEX REPLACE "^-I" "" _word "${_word}")
+  string(REGEX REPLACE "^-(I|isystem=)" "" _word "${_word}")
   if(EXISTS "${_word}/kokkos_type.h" OR EXISTS "${_word}/Kokkos_Macros.hpp"
      OR EXISTS "${_word}/KokkosCore_config.h" OR EXISTS "${_word}/Kokkos_DualView.hpp"
      OR EXISTS "${_word}/Kokkos_Sort.hpp" OR EXISTS "${_word}/Kokkos_SIMD.hpp"

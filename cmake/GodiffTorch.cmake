@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # Imports LibTorch by hand as godiff::torch.
 #
-# find_package(Torch) of a CUDA build of LibTorch insists on a CUDA toolkit. GODIFF compiles no
-# device code, so headers, libtorch_cpu and libc10 are all it takes, for CPU and CUDA builds alike.
+# find_package(Torch) of a CUDA build of LibTorch insists on a CUDA toolkit. But for Kokkos with CUDA,
+# GODIFF compiles no device code, so headers, libtorch_cpu and libc10 are all it takes, for CPU and CUDA
+# builds alike.
 #
 # Input:  GODIFF_TORCH_DIR   folder with include/ and lib/ (default: the wheel in GODIFF_ENV_DIR)
 #         GODIFF_TORCH_CUDA  also link libtorch_cuda, so that device cuda can be used
@@ -95,7 +96,7 @@ target_link_libraries(godiff_torch INTERFACE "${_torch_lib}/libtorch_cpu.so"
 # one LibTorch uses, never a second one beside it. clang has no code for that of GCC: fuzzers, which are
 # built with clang, take one thread.
 if(NOT GODIFF_ENABLE_FUZZERS)
-  target_compile_options(godiff_torch INTERFACE -fopenmp)
+  godiff_host_options(godiff_torch -fopenmp)
 endif()
 if(EXISTS "${_torch_lib}/libgomp.so.1")
   target_link_libraries(godiff_torch INTERFACE "${_torch_lib}/libgomp.so.1")
@@ -108,10 +109,13 @@ target_link_options(godiff_torch INTERFACE "LINKER:--allow-shlib-undefined")
 
 if(EXISTS "${_torch_lib}/libtorch_cuda.so")
   option(GODIFF_TORCH_CUDA "Link libtorch_cuda (needs the CUDA libraries of that LibTorch)" OFF)
-  if(GODIFF_TORCH_CUDA)
+  if(GODIFF_TORCH_CUDA OR GODIFF_KOKKOS_CUDA)
     # Nothing refers to it by name: its constructors register the CUDA backend.
     target_link_libraries(
       godiff_torch INTERFACE "-Wl,--push-state,--no-as-needed" "${_torch_lib}/libtorch_cuda.so"
                              "${_torch_lib}/libc10_cuda.so" "-Wl,--pop-state")
   endif()
+elseif(GODIFF_KOKKOS_CUDA)
+  message(FATAL_ERROR "Kokkos computes on CUDA, but LibTorch in ${GODIFF_TORCH_DIR} has no lib/libtorch_cuda.so: "
+                      "type -D GODIFF_TORCH_DIR=FOLDER with a LibTorch for CUDA, or -D GODIFF_ENABLE_KOKKOS=OFF")
 endif()

@@ -52,8 +52,8 @@ static constexpr char MAGIC[8] = {'G', 'O', 'D', 'I', 'F', 'F', '0', '1'};
 
 FixGODiff::FixGODiff(LAMMPS *lmp, int narg, char **arg) :
     Fix(lmp, narg, arg),
-    impl(new Impl),
-    destination(nullptr) {
+    destination(nullptr),
+    impl(new Impl) {
   std::unique_ptr<Impl> owner(impl);  // an error below leaves without the destructor
   if (lmp->citeme)
     lmp->citeme->add(cite_godiff);
@@ -283,18 +283,19 @@ void FixGODiff::pre_exchange() {
 ------------------------------------------------------------------------- */
 
 void FixGODiff::post_force(int /*vflag*/) {
-  if (!impl->active || impl->batch ||
-      godiff::forces_needed(impl->settings) == godiff::ForceNeed::NONE)
+  if (!impl->active || impl->batch || !forces_wanted())
     return;
   std::vector<double> mine(impl->positions.size(), 0.0);
-  for (int i = 0; i < atom->nlocal; ++i) {
-    const int k = impl->index_of(atom->tag[i]);
-    for (int d = 0; d < 3; ++d)
-      mine[3 * k + d] = atom->f[i][d] * impl->units.energy;
-  }
+  gather_forces(mine.data());
+  for (double &component : mine)
+    component *= impl->units.energy;
   // Every atom has one owner: the sum only adds zeros.
   MPI_Reduce(mine.data(), impl->raw_forces.data(), static_cast<int>(mine.size()), MPI_DOUBLE,
              MPI_SUM, 0, world);
+}
+
+bool FixGODiff::forces_wanted() const {
+  return godiff::forces_needed(impl->settings) != godiff::ForceNeed::NONE;
 }
 
 /* ----------------------------------------------------------------------

@@ -53,12 +53,47 @@ public:
   int pack_exchange(int, double *) override;
   int unpack_exchange(int, double *) override;
 
+protected:
+  /// What the atoms are to be, the same on all ranks: the template, then the mobile atoms, each part by
+  /// ID. To be asked for anew after every call of this fix.
+  struct Structure {
+    int n_atoms;
+    int n_template;
+    const tagint *sorted_ids;  // [n_atoms]
+    const int *sorted_index;   // [n_atoms] place in the order above of the atom with that ID
+    const double *positions;   // [n_atoms][3] absolute
+    const imageint *images;    // [n_atoms]
+  };
+
+  /// Size of the bins and their number in each direction that make Atom::sort() put atoms in the order
+  /// of their IDs, one in each; `lo` and `hi` are the corners of what it divides.
+  struct Bins {
+    double lo[3], hi[3];
+    double size;
+    int n[3];
+  };
+
+  double **destination;  // where atoms on their way to another rank really are [nmax][3]
+
+  Structure structure() const;
+  bool forces_wanted() const;
+  Bins bins_by_id(int) const;
+  void sort_by_bins(const Bins &);
+  [[noreturn]] void unknown_atom(tagint);
+
+  // What a style of an accelerator does where the atoms are.
+  virtual void place_atoms();
+  virtual void migrate();
+  virtual void gather_forces(double *);
+  virtual std::string network_device(const std::string &);
+  virtual void compute_stacked(const std::vector<std::int64_t> &, std::int64_t, const double *,
+                               double *, double *);
+
 private:
   struct Impl;  // keeps the core library out of this header
   struct Plan;
   struct Batch;
   Impl *impl;
-  double **destination;  // where atoms on their way to another rank really are [nmax][3]
 
   // fix_godiff_setup.cpp
   void check_other_fixes();
@@ -81,8 +116,6 @@ private:
   void start_journals();
 
   // fix_godiff_migrate.cpp
-  void place_atoms();
-  void migrate();
   int clamp_leaving();
   void order_by_id();
 
@@ -113,8 +146,6 @@ private:
 
   // fix_godiff_stack.cpp
   std::string why_not_stacked();
-  void compute_stacked(const std::vector<std::int64_t> &, std::int64_t, const double *, double *,
-                       double *);
 
   // fix_godiff_meet.cpp
   bool meet(bool);

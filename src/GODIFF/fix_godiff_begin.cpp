@@ -36,7 +36,9 @@ void FixGODiff::gather_ranks() {
   impl->root = comm->me == 0;
   impl->everyone = std::make_unique<GODiff::MpiComm>(impl->shared ? universe->uworld : world);
   impl->leader = impl->everyone->rank() == 0;
-  impl->threads = GODiff::count_threads(impl->everyone->get());
+  impl->threads = GODiff::kokkos_threads(lmp);
+  if (impl->threads == 0)
+    impl->threads = GODiff::count_threads(impl->everyone->get());
   if (!impl->shared)
     return;
   MPI_Comm roots;
@@ -273,6 +275,14 @@ std::optional<godiff::SafeTensors> FixGODiff::find_state() {
   return state;
 }
 
+/* ----------------------------------------------------------------------
+   leader: the device for the word of the input
+------------------------------------------------------------------------- */
+
+std::string FixGODiff::network_device(const std::string &word) {
+  return word;
+}
+
 /* ---------------------------------------------------------------------- */
 
 void FixGODiff::start_search() {
@@ -285,7 +295,8 @@ void FixGODiff::start_search() {
 
   check_room();
   check_graph_size();
-  const c10::Device device = godiff::choose_device(options.device, godiff::cuda_devices());
+  const c10::Device device =
+      godiff::choose_device(network_device(options.device), godiff::cuda_devices());
   // Ranks would have to share a device, or each have one: neither is tried.
   impl->alone = impl->everyone->size() == 1 || !device.is_cpu();
   impl->search = std::make_unique<godiff::Search>(

@@ -26,6 +26,15 @@ void FixGODiff::Impl::set_mobile(const godiff::Positions &mobile) {
     x[i] = mobile[i] + system.origin[i % 3];
 }
 
+FixGODiff::Structure FixGODiff::structure() const {
+  return {impl->n_atoms(),           impl->n_template(),     impl->sorted_ids.data(),
+          impl->sorted_index.data(), impl->positions.data(), impl->images.data()};
+}
+
+void FixGODiff::unknown_atom(tagint id) {
+  error->one(FLERR, "Fix godiff: atom {} was not there when the search began", id);
+}
+
 /* ----------------------------------------------------------------------
    owners write their atoms, the template included: converting to lamda
    coordinates and back at every step would let it drift bit by bit
@@ -36,13 +45,23 @@ void FixGODiff::place_atoms() {
   for (int i = 0; i < atom->nlocal; ++i) {
     const int k = impl->index_of(atom->tag[i]);
     if (k < 0)
-      error->one(FLERR, "Fix godiff: atom {} was not there when the search began", atom->tag[i]);
+      unknown_atom(atom->tag[i]);
     for (int d = 0; d < 3; ++d)
       x[i][d] = impl->positions[3 * k + d];
     atom->image[i] = impl->images[k];
     if (k >= impl->n_template())
       v[i][0] = v[i][1] = v[i][2] = 0.0;
   }
+}
+
+/* ----------------------------------------------------------------------
+   forces on the atoms of this rank, in units of the run, zero for those of
+   other ranks; atoms as in `Structure`
+------------------------------------------------------------------------- */
+
+void FixGODiff::gather_forces(double *forces) {
+  for (int i = 0; i < atom->nlocal; ++i)
+    std::copy_n(atom->f[i], 3, forces + 3 * impl->index_of(atom->tag[i]));
 }
 
 /* ----------------------------------------------------------------------
@@ -145,51 +164,60 @@ void FixGODiff::order_by_id() {
   if (std::is_sorted(atom->tag, atom->tag + n))
     return;
 
-  double lo[3], hi[3];
-  if (domain->triclinic)
-    domain->bbox(domain->sublo_lamda, domain->subhi_lamda, lo, hi);
-  else {
-    std::copy_n(domain->sublo, 3, lo);
-    std::copy_n(domain->subhi, 3, hi);
-  }
-  // Bins as Atom::setup_sort_bins() makes them, small enough to have one for each atom.
-  int bins[3];
-  double size = std::max({hi[0] - lo[0], hi[1] - lo[1], hi[2] - lo[2]});
-  do {
-    size *= 0.5;
-    for (int d = 0; d < 3; ++d)
-      bins[d] = std::max(1, static_cast<int>((hi[d] - lo[d]) * (1.0 / size)));
-  } while (static_cast<double>(bins[0]) * bins[1] * bins[2] < n);
-
+  const Bins bins = bins_by_id(n);
   std::vector<int> order(n);
   for (int i = 0; i < n; ++i)
     order[i] = i;
   std::sort(order.begin(), order.end(),
             [this](int a, int b) { return atom->tag[a] < atom->tag[b]; });
   for (int k = 0; k < n; ++k) {
-    const int cell[3] = {k % bins[0], k / bins[0] % bins[1], k / bins[0] / bins[1]};
+    const int cell[3] = {k % bins.n[0], k / bins.n[0] % bins.n[1], k / bins.n[0] / bins.n[1]};
     double *x = atom->x[order[k]];
     for (int d = 0; d < 3; ++d)
-      x[d] = lo[d] + (cell[d] + 0.5) * (hi[d] - lo[d]) / bins[d];
+      x[d] = bins.lo[d] + (cell[d] + 0.5) * (bins.hi[d] - bins.lo[d]) / bins.n[d];
     if (domain->triclinic)
       domain->x2lamda(x, x);
   }
+  sort_by_bins(bins);
+  for (int i = 0; i < n; ++i)
+    std::copy_n(destination[i], 3, atom->x[i]);
+  if (!std::is_sorted(atom->tag, atom->tag + n))
+    error->one(FLERR, "Fix godiff: the atoms could not be sorted by ID");
+}
 
+/* ----------------------------------------------------------------------
+   at least n bins as Atom::setup_sort_bins() makes them from their size
+------------------------------------------------------------------------- */
+
+FixGODiff::Bins FixGODiff::bins_by_id(int n) const {
+  Bins bins;
+  if (domain->triclinic)
+    domain->bbox(domain->sublo_lamda, domain->subhi_lamda, bins.lo, bins.hi);
+  else {
+    std::copy_n(domain->sublo, 3, bins.lo);
+    std::copy_n(domain->subhi, 3, bins.hi);
+  }
+  bins.size = std::max({bins.hi[0] - bins.lo[0], bins.hi[1] - bins.lo[1], bins.hi[2] - bins.lo[2]});
+  do {
+    bins.size *= 0.5;
+    for (int d = 0; d < 3; ++d)
+      bins.n[d] = std::max(1, static_cast<int>((bins.hi[d] - bins.lo[d]) * (1.0 / bins.size)));
+  } while (static_cast<double>(bins.n[0]) * bins.n[1] * bins.n[2] < n);
+  return bins;
+}
+
+void FixGODiff::sort_by_bins(const Bins &bins) {
   const int sortfreq = atom->sortfreq;
   const bigint nextsort = atom->nextsort;
   const double userbinsize = atom->userbinsize;
   atom->sortfreq = 1;
-  atom->userbinsize = size;
+  atom->userbinsize = bins.size;
   atom->setup();
   atom->sort();
   atom->sortfreq = sortfreq;
   atom->userbinsize = userbinsize;
   atom->setup();
   atom->nextsort = nextsort;
-  for (int i = 0; i < n; ++i)
-    std::copy_n(destination[i], 3, atom->x[i]);
-  if (!std::is_sorted(atom->tag, atom->tag + n))
-    error->one(FLERR, "Fix godiff: the atoms could not be sorted by ID");
 }
 
 /* ----------------------------------------------------------------------

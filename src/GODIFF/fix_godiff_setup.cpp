@@ -58,9 +58,8 @@ void FixGODiff::init() {
   if (update->whichflag != 1)
     return;
 
-  if (lmp->kokkos)
-    error->all(FLERR, "Fix godiff is not available with KOKKOS in this version: run without -k on");
-  if (strcmp(update->integrate_style, "verlet") != 0)
+  if (strcmp(update->integrate_style, "verlet") != 0 &&
+      !GODiff::begins_with(update->integrate_style, {"verlet/kk"}))
     error->all(FLERR, "Fix godiff needs run_style verlet, not {}: every step is one evaluation",
                update->integrate_style);
   if (neighbor->build_once)

@@ -85,7 +85,7 @@ void FixGODiff::compute_stacked(const std::vector<std::int64_t> &slots, std::int
   for (int i = 0; i < atom->nlocal; ++i) {
     const int k = impl->index_of(atom->tag[i]);
     if (k < 0)
-      error->one(FLERR, "Fix godiff: atom {} was not there when the search began", atom->tag[i]);
+      unknown_atom(atom->tag[i]);
     masks[k] = atom->mask[i];
     if (atom->q_flag)
       charges[k] = atom->q[i];
@@ -151,7 +151,12 @@ void FixGODiff::compute_stacked(const std::vector<std::int64_t> &slots, std::int
   if (all > 0)
     std::fill_n(&atom->f[0][0], 3 * static_cast<std::size_t>(all), 0.0);
   Pair *pair = force->pair;
-  pair->compute(ENERGY_GLOBAL | ENERGY_ATOM, VIRIAL_NONE);
+#ifdef GODIFF_KOKKOS
+  if (lmp->kokkos)
+    GODiff::compute_pair_kokkos(lmp, ENERGY_GLOBAL | ENERGY_ATOM, VIRIAL_NONE);
+  else
+#endif
+    pair->compute(ENERGY_GLOBAL | ENERGY_ATOM, VIRIAL_NONE);
 
   // What the ghosts have got belongs to the same structure, so nothing needs to travel before the sum.
   double totals[3] = {pair->eng_vdwl + pair->eng_coul, 0.0, 0.0};  // energy, atoms, sizes of atoms

@@ -15,6 +15,7 @@
 #include "error.h"
 #include "exceptions.h"
 #include "force.h"
+#include "library.h"
 #include "universe.h"
 #include "update.h"
 
@@ -118,6 +119,11 @@ int count_threads(MPI_Comm comm) {
   if (sharing == size)
     sharing = std::max(sharing, ranks_on_node());
   return std::max(1, CPU_COUNT(&set) / sharing);
+}
+
+int kokkos_threads(LAMMPS *lmp) {
+  const int gpus = lammps_extract_setting(lmp, "kokkos_ngpus");
+  return gpus > 0 ? 0 : std::max(0, lammps_extract_setting(lmp, "kokkos_nthreads"));
 }
 
 std::string libtorch_version() {

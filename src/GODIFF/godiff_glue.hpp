@@ -43,6 +43,14 @@ bool begins_with(const std::string &text, std::initializer_list<const char *> be
 /// ones. Collective over `comm`.
 int count_threads(MPI_Comm comm);
 
+/// Threads of each rank with the KOKKOS package on the host (-k on t N), 0 without it or on a GPU.
+int kokkos_threads(LAMMPS *lmp);
+
+#ifdef GODIFF_KOKKOS
+/// Calls the pair style as the run loop does, with the data it needs brought to where it computes.
+void compute_pair_kokkos(LAMMPS *lmp, int eflag, int vflag);
+#endif
+
 using godiff::ThreadScope;
 
 /// Version of the LibTorch in use, as "2.11.0".

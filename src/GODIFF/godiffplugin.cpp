@@ -7,7 +7,11 @@
 #include "core/base/version.hpp"
 #include "fix_godiff.h"
 #include "pair_mace.h"
+#include "pair_mace_styles.hpp"
 #include "plugin_host.hpp"
+#ifdef LMP_KOKKOS
+#include "fix_godiff_kokkos.h"
+#endif
 
 #include "library.h"
 
@@ -20,6 +24,12 @@ namespace {
 void *create_fix_godiff(void *lmp, int narg, char **arg) {
   return new FixGODiff(static_cast<LAMMPS *>(lmp), narg, arg);
 }
+
+#ifdef LMP_KOKKOS
+template <class DeviceType> void *create_fix_godiff_kokkos(void *lmp, int narg, char **arg) {
+  return new FixGODiffKokkos<DeviceType>(static_cast<LAMMPS *>(lmp), narg, arg);
+}
+#endif
 
 void *create_pair_mace(void *lmp) {
   return new PairMACE(static_cast<LAMMPS *>(lmp));
@@ -53,6 +63,11 @@ extern "C" void lammpsplugin_init(void *lmp, void *handle, void *regfunc) {
     add(&plugin, lmp);
   };
   add_fix("godiff", &create_fix_godiff);
+#ifdef LMP_KOKKOS
+  add_fix("godiff/kk", &create_fix_godiff_kokkos<LMPDeviceType>);
+  add_fix("godiff/kk/device", &create_fix_godiff_kokkos<LMPDeviceType>);
+  add_fix("godiff/kk/host", &create_fix_godiff_kokkos<LMPHostType>);
+#endif
 
   static const std::string pair_info = std::string("MACE potentials ") + godiff::version();
   plugin.style = "pair";
@@ -63,4 +78,9 @@ extern "C" void lammpsplugin_init(void *lmp, void *handle, void *regfunc) {
     add(&plugin, lmp);
   };
   add_pair("mace", &create_pair_mace);
+#ifdef LMP_KOKKOS
+  add_pair("mace/kk", &GODiff::create_pair_mace_kk);
+  add_pair("mace/kk/device", &GODiff::create_pair_mace_kk);
+  add_pair("mace/kk/host", &GODiff::create_pair_mace_kk_host);
+#endif
 }

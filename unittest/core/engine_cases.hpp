@@ -16,6 +16,7 @@
 #include "core/base/random.hpp"
 #include "core/network/score_engine.hpp"
 #include "core/network/score_network.hpp"
+#include "kernels/implementation.hpp"
 #include "reference/network.hpp"
 #include "systems.hpp"
 
@@ -287,6 +288,11 @@ inline double deviation(const at::Tensor &value, const at::Tensor &expected) {
 /// where that happens to be small.
 inline double rounding_limit(at::ScalarType dtype, double plain) {
   return dtype == at::kDouble ? 1e-10 : 10.0 * plain + 4e-6;
+}
+
+/// Whether the row kernels run, with what they promise on the CPU; not so with GODIFF_KERNELS set.
+inline bool by_rows() {
+  return godiff::kernels::implementation(c10::kCPU) == godiff::kernels::Implementation::ROWS;
 }
 
 /// The name of a floating type in the names of tests.

@@ -79,6 +79,16 @@ public:
     throw godiff::Error("the fake model has no layers");
   }
 
+  void evaluate_on_device(const godiff::MaceDeviceGraph &, bool,
+                          godiff::MaceDeviceResult &) override {
+    throw godiff::Error("the fake model has no device");
+  }
+
+  void evaluate_layers_on_device(const godiff::MaceDeviceGraph &, std::int64_t, bool,
+                                 godiff::MaceExchange &, godiff::MaceDeviceResult &) override {
+    throw godiff::Error("the fake model has no device");
+  }
+
 private:
   double phi(const godiff::MaceGraph &g, std::int64_t e) const {
     const double *v = &g.vectors[3 * e];

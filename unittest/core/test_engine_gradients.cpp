@@ -225,6 +225,9 @@ TEST_P(EngineGradients, WeightsOfStructures) {
 }
 
 TEST_P(EngineGradients, AnyNumberOfThreadsSameBits) {
+  if (!godiff_test::by_rows())
+    GTEST_SKIP() << "here the matrix products of LibTorch use all of its threads, and their bits "
+                    "depend on them";
   Twins twins(heptamer_pt(), full_network(), dtype());
   const int before = at::get_num_threads();
   for (const std::int64_t batch : {1, 19})

@@ -4,10 +4,12 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <limits>
 #include <numeric>
+#include <stdexcept>
 #include <string>
 #include <utility>
 #include <vector>
@@ -23,6 +25,7 @@
 #include "core/geometry/structure_graphs.hpp"
 #include "engine_cases.hpp"
 #include "kernels/flat_buffers.hpp"
+#include "kernels/implementation.hpp"
 #include "kernels/instruction_set.hpp"
 #include "kernels/messages.hpp"
 #include "kernels/messages_plain.hpp"
@@ -48,29 +51,21 @@ struct Both {
 using Side = at::Tensor Both::*;
 constexpr Side SIDES[] = {&Both::kernel, &Both::twin};
 
-/// Graphs of a few structures, and which element the atoms are.
+/// Graphs of a few structures.
 struct Problem {
   std::string name;
   TemplateEdges edges;
   ChunkGraph graph;
-  std::vector<std::int32_t> element;
 
-  Problem(const EngineCase &c, double cutoff, int max_hops, at::ScalarType dtype) :
-      name(c.name),
-      element(c.system.atomic_numbers.size()) {
+  Problem(const EngineCase &c, double cutoff, int max_hops, at::ScalarType dtype) : name(c.name) {
     const godiff::StructureGraphs graphs(c.system, cutoff, dtype);
     graphs.build(c.positions.const_data_ptr<double>(), c.positions.size(0), max_hops, graph);
     edges = graphs.template_edges();
-    std::vector<int> numbers = c.system.atomic_numbers;
-    std::sort(numbers.begin(), numbers.end());
-    numbers.erase(std::unique(numbers.begin(), numbers.end()), numbers.end());
-    for (std::size_t i = 0; i < element.size(); ++i)
-      element[i] = static_cast<std::int32_t>(
-          std::lower_bound(numbers.begin(), numbers.end(), c.system.atomic_numbers[i]) -
-          numbers.begin());
   }
 
-  std::int64_t n_elements() const { return *std::max_element(element.begin(), element.end()) + 1; }
+  std::int64_t n_elements() const {
+    return *std::max_element(edges.element.begin(), edges.element.end()) + 1;
+  }
   std::int64_t n_distances() const { return static_cast<std::int64_t>(edges.distance.size()); }
 };
 
@@ -88,7 +83,7 @@ void remove_mobile_atoms(Problem &p) {
   p.graph.counts = {0, 0, n};
   p.graph.offsets = {0, 0, 0, 0, 0, n};
   p.graph.first = {0};
-  p.element.resize(n);
+  p.edges.element.resize(n);
 }
 
 class Kernels : public testing::TestWithParam<at::ScalarType> {
@@ -150,10 +145,10 @@ void Kernels::check_template_first(const Problem &p) {
     FirstBlockRows gradient{gx.*side, g_embedding.*side, gq.*side, gmu.*side};
     at::Tensor filter_gradient = g_filter.*side;
     (kernel ? godiff::template_first_messages
-            : godiff::plain::template_first_messages)(p.edges, p.element, filter.*side, rows);
+            : godiff::plain::template_first_messages)(p.edges, filter.*side, rows);
     (kernel ? godiff::template_first_messages_backward
-            : godiff::plain::template_first_messages_backward)(p.edges, p.element, filter.*side,
-                                                               rows, gradient, filter_gradient);
+            : godiff::plain::template_first_messages_backward)(p.edges, filter.*side, rows,
+                                                               gradient, filter_gradient);
   }
   expect_close(q, "q");
   expect_close(mu, "mu");
@@ -178,10 +173,10 @@ void Kernels::check_first(const Problem &p, int depth) {
     const FirstBlockRows from{x.*side, embedding.*side, q_template.*side, mu_template.*side};
     FirstBlockRows gradient{gx.*side, g_embedding.*side, gq_template.*side, gmu_template.*side};
     at::Tensor q_out = q.*side, mu_out = mu.*side, filter_gradient = g_filter.*side;
-    (kernel ? godiff::first_messages : godiff::plain::first_messages)(
-        p.graph, depth, p.element, from, filter.*side, q_out, mu_out);
+    (kernel ? godiff::first_messages : godiff::plain::first_messages)(p.edges, p.graph, depth, from,
+                                                                      filter.*side, q_out, mu_out);
     (kernel ? godiff::first_messages_backward : godiff::plain::first_messages_backward)(
-        p.graph, depth, p.element, from, filter.*side, gq.*side, gmu.*side, gradient,
+        p.edges, p.graph, depth, from, filter.*side, gq.*side, gmu.*side, gradient,
         filter_gradient);
   }
   expect_close(q, "q");
@@ -498,6 +493,53 @@ TEST_P(Kernels, AdamWStep) {
   for (const std::int64_t i : {5, 16, 33000})
     EXPECT_EQ(c.weights.kernel[i].item<double>(), old[i].item<double>());
   EXPECT_NE(c.weights.kernel[4].item<double>(), old[4].item<double>());
+}
+
+// The update of a device other than the CPU, which takes scale and verdict from there.
+TEST_P(Kernels, AdamWStepOfADevice) {
+  const std::int64_t n = 40000;
+  const std::vector<std::pair<std::int64_t, std::int64_t>> ranges{{0, 5}, {17, 33000}, {33001, n}};
+  AdamWCase c{random({n}), random({n}), random({n}), random({n})};
+  for (Side side : SIDES)
+    (c.second_moment.*side).square_();
+  const AdamWStep step{0.9, 0.999, 1e-8, 0.9999, 1e-2, 1.5, 1.0};
+  const at::Tensor scale = at::scalar_tensor(0.25, dtype()), before = c.weights.kernel.clone(),
+                   moment = c.first_moment.kernel.clone();
+  godiff::adamw_update(step, scale, at::scalar_tensor(false, at::kBool), ranges,
+                       c.buffers(&Both::kernel));
+  EXPECT_TRUE(at::equal(c.weights.kernel, before));
+  EXPECT_TRUE(at::equal(c.first_moment.kernel, moment));
+  const at::Tensor yes = at::scalar_tensor(true, at::kBool);
+  godiff::adamw_update(step, scale, yes, ranges, c.buffers(&Both::kernel));
+  godiff::plain::adamw_update(step, scale, yes, ranges, c.buffers(&Both::twin));
+  expect_close(c.weights, "weights");
+  expect_close(c.first_moment, "first moment");
+  expect_close(c.second_moment, "second moment");
+  for (const std::int64_t i : {5, 16, 33000})
+    EXPECT_EQ(c.weights.kernel[i].item<double>(), before[i].item<double>());
+  EXPECT_NE(c.weights.kernel[4].item<double>(), before[4].item<double>());
+}
+
+// With GODIFF_KERNELS set this very executable has tested those, or the row kernels.
+TEST(ActiveImplementation, IsTheOneAskedFor) {
+  const char *wanted = std::getenv("GODIFF_KERNELS");
+  EXPECT_STREQ(godiff::kernels::name(godiff::kernels::implementation(c10::kCPU)),
+               wanted ? wanted : "rows");
+}
+
+TEST(ActiveImplementation, RefusesOtherWords) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  EXPECT_EXIT(
+      {
+        setenv("GODIFF_KERNELS", "fast", 1);
+        try {
+          godiff::kernels::implementation(c10::kCPU);
+        } catch (const std::runtime_error &error) {
+          std::fputs(error.what(), stderr);
+          std::_Exit(3);
+        }
+      },
+      testing::ExitedWithCode(3), "GODIFF_KERNELS is 'fast' but must be rows, kokkos or plain");
 }
 
 // With GODIFF_INSTRUCTION_SET set this very executable has tested that set.

@@ -8,7 +8,9 @@
 #include <ATen/Parallel.h>
 #include <ATen/TensorOperators.h>
 
+#include "kernels/implementation.hpp"
 #include "kernels/instruction_set.hpp"
+#include "kernels/kokkos_kernels.hpp"
 
 namespace godiff {
 
@@ -19,10 +21,7 @@ constexpr std::int64_t RANGE = 1 << 14;  // elements of one task; sums of square
 }  // namespace
 
 at::Tensor sum_parts(const std::vector<at::Tensor> &parts, const at::Tensor &total) {
-  if (!total.device().is_cpu()) {
-    total.copy_(at::stack(parts).sum(0));
-    return total.to(at::kDouble).square().sum();
-  }
+  GODIFF_RETURN_UNLESS_ROWS(total, sum_parts(parts, total))
   const std::int64_t n = total.numel(), ranges = (n + RANGE - 1) / RANGE;
   std::vector<double> squares(ranges);
   AT_DISPATCH_FLOATING_TYPES(total.scalar_type(), "godiff::sum_parts", [&] {
@@ -58,7 +57,23 @@ void adamw_update(const kernels::AdamWStep &step,
   });
 }
 
+void adamw_update(const kernels::AdamWStep &step, const at::Tensor &scale, const at::Tensor &accept,
+                  const std::vector<std::pair<std::int64_t, std::int64_t>> &ranges,
+                  const AdamWBuffers &buffers) {
+  GODIFF_RETURN_UNLESS_ROWS(buffers.weights, adamw_update(step, scale, accept, ranges, buffers))
+  if (!accept.item<bool>())
+    return;
+  kernels::AdamWStep scaled = step;
+  scaled.scale = scale.item<double>();
+  adamw_update(scaled, ranges, buffers);
+}
+
 namespace plain {
+
+at::Tensor sum_parts(const std::vector<at::Tensor> &parts, const at::Tensor &total) {
+  total.copy_(at::stack(parts).sum(0));
+  return total.to(at::kDouble).square().sum();
+}
 
 void adamw_update(const kernels::AdamWStep &step, const at::Tensor &scale, const at::Tensor &accept,
                   const std::vector<std::pair<std::int64_t, std::int64_t>> &ranges,

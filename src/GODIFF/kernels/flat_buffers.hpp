@@ -21,15 +21,21 @@ struct AdamWBuffers {
   at::Tensor gradient, weights, first_moment, second_moment;
 };
 
-/// One AdamW update of the elements in `ranges`, on the CPU.
+/// One AdamW update of the elements in `ranges`, by the row kernels: on the CPU.
 void adamw_update(const kernels::AdamWStep &step,
+                  const std::vector<std::pair<std::int64_t, std::int64_t>> &ranges,
+                  const AdamWBuffers &buffers);
+
+/// The same on any device: `scale` (a scalar of the weights' type) replaces step.scale. Where `accept` (a
+/// bool scalar) is false nothing changes, without a word from the host on other devices than the CPU.
+void adamw_update(const kernels::AdamWStep &step, const at::Tensor &scale, const at::Tensor &accept,
                   const std::vector<std::pair<std::int64_t, std::int64_t>> &ranges,
                   const AdamWBuffers &buffers);
 
 namespace plain {
 
-/// The twin in LibTorch operations, for any device; `scale` [1-element] replaces step.scale. Where
-/// `accept` (a bool scalar) is false nothing changes, without a word from the host.
+// The twins in LibTorch operations, for any device.
+at::Tensor sum_parts(const std::vector<at::Tensor> &parts, const at::Tensor &total);
 void adamw_update(const kernels::AdamWStep &step, const at::Tensor &scale, const at::Tensor &accept,
                   const std::vector<std::pair<std::int64_t, std::int64_t>> &ranges,
                   const AdamWBuffers &buffers);

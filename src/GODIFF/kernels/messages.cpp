@@ -8,7 +8,10 @@
 #include <ATen/Dispatch.h>
 #include <ATen/Functions.h>
 
+#include "kernels/device_graph.hpp"
+#include "kernels/implementation.hpp"
 #include "kernels/instruction_set.hpp"
+#include "kernels/kokkos_kernels.hpp"
 #include "kernels/messages_plain.hpp"
 
 namespace godiff {
@@ -209,10 +212,18 @@ template <class T> void add_row(const T *from, std::int64_t n, T *to) {
 
 }  // namespace
 
-void template_first_messages(const TemplateEdges &edges, const std::vector<std::int32_t> &element,
-                             const at::Tensor &filter, FirstBlockRows &rows) {
-  if (!rows.x.is_cpu())
-    return plain::template_first_messages(edges, element, filter, rows);
+at::Tensor pair_distances(const ChunkGraph &graph, const at::Tensor &like) {
+  // One copy takes the whole chunk to the device of Kokkos.
+  if (kernels::implementation(like.device()) == kernels::Implementation::KOKKOS)
+    return on_device(graph, like).distance;
+  return at::tensor(at::ArrayRef<double>(graph.distance), at::kDouble)
+      .to(like.options(), /*non_blocking=*/true);
+}
+
+void template_first_messages(const TemplateEdges &edges, const at::Tensor &filter,
+                             FirstBlockRows &rows) {
+  GODIFF_RETURN_UNLESS_ROWS(rows.x, template_first_messages(edges, filter, rows))
+  const std::vector<std::int32_t> &element = edges.element;
   const std::int64_t F = rows.embedding.size(1), n = edges.n_atoms;
   AT_DISPATCH_FLOATING_TYPES(rows.x.scalar_type(), "godiff::template_first_messages", [&] {
     using T = scalar_t;
@@ -230,13 +241,12 @@ void template_first_messages(const TemplateEdges &edges, const std::vector<std::
   });
 }
 
-void template_first_messages_backward(const TemplateEdges &edges,
-                                      const std::vector<std::int32_t> &element,
-                                      const at::Tensor &filter, const FirstBlockRows &rows,
-                                      FirstBlockRows &gradient, at::Tensor &filter_gradient) {
-  if (!rows.x.is_cpu())
-    return plain::template_first_messages_backward(edges, element, filter, rows, gradient,
-                                                   filter_gradient);
+void template_first_messages_backward(const TemplateEdges &edges, const at::Tensor &filter,
+                                      const FirstBlockRows &rows, FirstBlockRows &gradient,
+                                      at::Tensor &filter_gradient) {
+  GODIFF_RETURN_UNLESS_ROWS(
+      rows.x, template_first_messages_backward(edges, filter, rows, gradient, filter_gradient))
+  const std::vector<std::int32_t> &element = edges.element;
   const std::int64_t F = rows.embedding.size(1), n = edges.n_atoms;
   AT_DISPATCH_FLOATING_TYPES(rows.x.scalar_type(), "godiff::template_first_messages", [&] {
     using T = scalar_t;
@@ -256,11 +266,11 @@ void template_first_messages_backward(const TemplateEdges &edges,
   });
 }
 
-void first_messages(const ChunkGraph &graph, int depth, const std::vector<std::int32_t> &element,
+void first_messages(const TemplateEdges &edges, const ChunkGraph &graph, int depth,
                     const FirstBlockRows &rows, const at::Tensor &pair_filter, at::Tensor &q,
                     at::Tensor &mu) {
-  if (!rows.x.is_cpu())
-    return plain::first_messages(graph, depth, element, rows, pair_filter, q, mu);
+  GODIFF_RETURN_UNLESS_ROWS(rows.x, first_messages(edges, graph, depth, rows, pair_filter, q, mu))
+  const std::vector<std::int32_t> &element = edges.element;
   const std::int64_t F = rows.embedding.size(1), N = graph.n_atoms();
   AT_DISPATCH_FLOATING_TYPES(rows.x.scalar_type(), "godiff::first_messages", [&] {
     using T = scalar_t;
@@ -290,14 +300,14 @@ void first_messages(const ChunkGraph &graph, int depth, const std::vector<std::i
   });
 }
 
-void first_messages_backward(const ChunkGraph &graph, int depth,
-                             const std::vector<std::int32_t> &element, const FirstBlockRows &rows,
-                             const at::Tensor &pair_filter, const at::Tensor &gq,
-                             const at::Tensor &gmu, FirstBlockRows &gradient,
+void first_messages_backward(const TemplateEdges &edges, const ChunkGraph &graph, int depth,
+                             const FirstBlockRows &rows, const at::Tensor &pair_filter,
+                             const at::Tensor &gq, const at::Tensor &gmu, FirstBlockRows &gradient,
                              at::Tensor &pair_filter_gradient) {
-  if (!rows.x.is_cpu())
-    return plain::first_messages_backward(graph, depth, element, rows, pair_filter, gq, gmu,
-                                          gradient, pair_filter_gradient);
+  GODIFF_RETURN_UNLESS_ROWS(rows.x,
+                            first_messages_backward(edges, graph, depth, rows, pair_filter, gq, gmu,
+                                                    gradient, pair_filter_gradient))
+  const std::vector<std::int32_t> &element = edges.element;
   const std::int64_t F = rows.embedding.size(1), N = graph.n_atoms();
   AT_DISPATCH_FLOATING_TYPES(rows.x.scalar_type(), "godiff::first_messages", [&] {
     using T = scalar_t;
@@ -333,8 +343,8 @@ void first_messages_backward(const ChunkGraph &graph, int depth,
 void messages(const TemplateEdges &edges, const ChunkGraph &graph, int depth_in, int depth_out,
               const AtomRows &own, const AtomRows &base, const Filters &filters, at::Tensor &q,
               at::Tensor &mu) {
-  if (!own.x.is_cpu())
-    return plain::messages(edges, graph, depth_in, depth_out, own, base, filters, q, mu);
+  GODIFF_RETURN_UNLESS_ROWS(own.x,
+                            messages(edges, graph, depth_in, depth_out, own, base, filters, q, mu))
   const std::int64_t F = own.q.size(1), N = graph.n_atoms();
   AT_DISPATCH_FLOATING_TYPES(own.x.scalar_type(), "godiff::messages", [&] {
     using T = scalar_t;
@@ -376,9 +386,9 @@ void messages_backward(const TemplateEdges &edges, const ChunkGraph &graph, int 
                        int depth_out, const AtomRows &own, const AtomRows &base,
                        const Filters &filters, const at::Tensor &gq, const at::Tensor &gmu,
                        AtomRows &own_gradient, AtomRows &base_gradient, Filters &filter_gradients) {
-  if (!own.x.is_cpu())
-    return plain::messages_backward(edges, graph, depth_in, depth_out, own, base, filters, gq, gmu,
-                                    own_gradient, base_gradient, filter_gradients);
+  GODIFF_RETURN_UNLESS_ROWS(own.x, messages_backward(edges, graph, depth_in, depth_out, own, base,
+                                                     filters, gq, gmu, own_gradient, base_gradient,
+                                                     filter_gradients))
   const std::int64_t F = own.q.size(1), N = graph.n_atoms();
   AT_DISPATCH_FLOATING_TYPES(own.x.scalar_type(), "godiff::messages", [&] {
     using T = scalar_t;

@@ -2,12 +2,10 @@
 // The messages of a PaiNN block (method section 8), the one place where edges are visited:
 //   (a,b,c) = W_ij * x_j,  q_i += sum_j a,  mu_i += sum_j ( u_ij (x) b + c * mu_j ).
 //
-// On the CPU the row kernels run, each structure by itself and in a fixed order of summation. Tensors
-// of other devices take the plain twins (messages_plain.hpp) until that device has kernels.
+// The row kernels run each structure by itself and in a fixed order of summation, the functors of Kokkos
+// (kokkos_kernels.hpp) all of them at once, the plain twins (messages_plain.hpp) on any device; see
+// implementation.hpp for which one works on which tensors.
 #pragma once
-
-#include <cstdint>
-#include <vector>
 
 #include <ATen/core/Tensor.h>
 
@@ -36,28 +34,28 @@ struct FirstBlockRows {
   at::Tensor mu_template;  ///< [n_template,3,F]
 };
 
-/// Block 1 of the template alone: writes q_template and mu_template of `rows`. element [atoms] is the
-/// row of each atom's element.
-void template_first_messages(const TemplateEdges &edges, const std::vector<std::int32_t> &element,
-                             const at::Tensor &filter, FirstBlockRows &rows);
+/// Distances of the pairs of a chunk [pairs], on the device and in the type of `like`.
+at::Tensor pair_distances(const ChunkGraph &graph, const at::Tensor &like);
+
+/// Block 1 of the template alone: writes q_template and mu_template of `rows`.
+void template_first_messages(const TemplateEdges &edges, const at::Tensor &filter,
+                             FirstBlockRows &rows);
 
 /// Its gradient: from those of q_template and mu_template in `gradient` adds to x and embedding there
 /// and to filter_gradient.
-void template_first_messages_backward(const TemplateEdges &edges,
-                                      const std::vector<std::int32_t> &element,
-                                      const at::Tensor &filter, const FirstBlockRows &rows,
-                                      FirstBlockRows &gradient, at::Tensor &filter_gradient);
+void template_first_messages_backward(const TemplateEdges &edges, const at::Tensor &filter,
+                                      const FirstBlockRows &rows, FirstBlockRows &gradient,
+                                      at::Tensor &filter_gradient);
 
 /// Block 1 of structures: writes q (rows may be strided) and mu of the atoms within `depth` hops.
-void first_messages(const ChunkGraph &graph, int depth, const std::vector<std::int32_t> &element,
+void first_messages(const TemplateEdges &edges, const ChunkGraph &graph, int depth,
                     const FirstBlockRows &rows, const at::Tensor &pair_filter, at::Tensor &q,
                     at::Tensor &mu);
 
 /// Its gradient: adds to all of `gradient` and to pair_filter_gradient.
-void first_messages_backward(const ChunkGraph &graph, int depth,
-                             const std::vector<std::int32_t> &element, const FirstBlockRows &rows,
-                             const at::Tensor &pair_filter, const at::Tensor &gq,
-                             const at::Tensor &gmu, FirstBlockRows &gradient,
+void first_messages_backward(const TemplateEdges &edges, const ChunkGraph &graph, int depth,
+                             const FirstBlockRows &rows, const at::Tensor &pair_filter,
+                             const at::Tensor &gq, const at::Tensor &gmu, FirstBlockRows &gradient,
                              at::Tensor &pair_filter_gradient);
 
 /// A later block: from the rows `own` within depth_in hops, and `base` (by template atom) for atoms

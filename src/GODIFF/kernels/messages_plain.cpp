@@ -137,10 +137,9 @@ Features without_extra_row(const Features &f, std::int64_t rows) {
   return {f.first.narrow(0, 0, rows), f.second.narrow(0, 0, rows)};
 }
 
-Features template_first(const TemplateEdges &edges, const std::vector<std::int32_t> &element,
-                        const at::Tensor &filter, const at::Tensor &x,
+Features template_first(const TemplateEdges &edges, const at::Tensor &filter, const at::Tensor &x,
                         const at::Tensor &embedding) {
-  const at::Tensor elements = upload(element, x);
+  const at::Tensor elements = upload(edges.element, x);
   const at::Tensor q = embedding.index_select(0, elements.narrow(0, 0, edges.n_atoms));
   const at::Tensor mu = at::zeros({q.size(0), 3, q.size(1)}, q.options());
   const Edges list{upload(edges.receiver, x), elements.index_select(0, upload(edges.sender, x)),
@@ -148,10 +147,10 @@ Features template_first(const TemplateEdges &edges, const std::vector<std::int32
   return add_messages({q, mu}, list, x, {});
 }
 
-Features first(const ChunkGraph &graph, int depth, const std::vector<std::int32_t> &element,
+Features first(const TemplateEdges &template_edges, const ChunkGraph &graph, int depth,
                const FirstBlockRows &rows, const at::Tensor &filter) {
   const Layout layout(graph, -1, depth, rows.x);
-  const at::Tensor elements = upload(element, rows.x);
+  const at::Tensor elements = upload(template_edges.element, rows.x);
   const auto [structure, slot, atom] = layout.slots();
   const std::int64_t F = rows.embedding.size(1);
   // Every slot is written once; those beyond the depth all go to the extra row.
@@ -238,46 +237,44 @@ void write_to(const at::Tensor &total, const at::Tensor &part) {
 
 }  // namespace
 
-void template_first_messages(const TemplateEdges &edges, const std::vector<std::int32_t> &element,
-                             const at::Tensor &filter, FirstBlockRows &rows) {
+void template_first_messages(const TemplateEdges &edges, const at::Tensor &filter,
+                             FirstBlockRows &rows) {
   at::NoGradGuard no_grad;
-  const auto [q, mu] = template_first(edges, element, filter, rows.x, rows.embedding);
+  const auto [q, mu] = template_first(edges, filter, rows.x, rows.embedding);
   rows.q_template.copy_(q);
   rows.mu_template.copy_(mu);
 }
 
-void template_first_messages_backward(const TemplateEdges &edges,
-                                      const std::vector<std::int32_t> &element,
-                                      const at::Tensor &filter, const FirstBlockRows &rows,
-                                      FirstBlockRows &gradient, at::Tensor &filter_gradient) {
+void template_first_messages_backward(const TemplateEdges &edges, const at::Tensor &filter,
+                                      const FirstBlockRows &rows, FirstBlockRows &gradient,
+                                      at::Tensor &filter_gradient) {
   const at::AutoGradMode with_grad(true);
   const at::Tensor w = leaf(filter), x = leaf(rows.x), embedding = leaf(rows.embedding);
-  const auto g = gradients(template_first(edges, element, w, x, embedding), gradient.q_template,
+  const auto g = gradients(template_first(edges, w, x, embedding), gradient.q_template,
                            gradient.mu_template, {w, x, embedding});
   add_to(filter_gradient, g[0]);
   add_to(gradient.x, g[1]);
   add_to(gradient.embedding, g[2]);
 }
 
-void first_messages(const ChunkGraph &graph, int depth, const std::vector<std::int32_t> &element,
+void first_messages(const TemplateEdges &edges, const ChunkGraph &graph, int depth,
                     const FirstBlockRows &rows, const at::Tensor &pair_filter, at::Tensor &q,
                     at::Tensor &mu) {
   at::NoGradGuard no_grad;
-  const auto [q_new, mu_new] = first(graph, depth, element, rows, pair_filter);
+  const auto [q_new, mu_new] = first(edges, graph, depth, rows, pair_filter);
   q.copy_(q_new);
   mu.copy_(mu_new);
 }
 
-void first_messages_backward(const ChunkGraph &graph, int depth,
-                             const std::vector<std::int32_t> &element, const FirstBlockRows &rows,
-                             const at::Tensor &pair_filter, const at::Tensor &gq,
-                             const at::Tensor &gmu, FirstBlockRows &gradient,
+void first_messages_backward(const TemplateEdges &edges, const ChunkGraph &graph, int depth,
+                             const FirstBlockRows &rows, const at::Tensor &pair_filter,
+                             const at::Tensor &gq, const at::Tensor &gmu, FirstBlockRows &gradient,
                              at::Tensor &pair_filter_gradient) {
   const at::AutoGradMode with_grad(true);
   const FirstBlockRows leaves{leaf(rows.x), leaf(rows.embedding), leaf(rows.q_template),
                               leaf(rows.mu_template)};
   const at::Tensor w = leaf(pair_filter);
-  const auto g = gradients(first(graph, depth, element, leaves, w), gq, gmu,
+  const auto g = gradients(first(edges, graph, depth, leaves, w), gq, gmu,
                            {leaves.x, leaves.embedding, leaves.q_template, leaves.mu_template, w});
   add_to(gradient.x, g[0]);
   add_to(gradient.embedding, g[1]);

@@ -10,19 +10,17 @@ namespace plain {
 
 // Same arguments and results as the functions of these names in messages.hpp.
 
-void template_first_messages(const TemplateEdges &edges, const std::vector<std::int32_t> &element,
-                             const at::Tensor &filter, FirstBlockRows &rows);
-void template_first_messages_backward(const TemplateEdges &edges,
-                                      const std::vector<std::int32_t> &element,
-                                      const at::Tensor &filter, const FirstBlockRows &rows,
-                                      FirstBlockRows &gradient, at::Tensor &filter_gradient);
-void first_messages(const ChunkGraph &graph, int depth, const std::vector<std::int32_t> &element,
+void template_first_messages(const TemplateEdges &edges, const at::Tensor &filter,
+                             FirstBlockRows &rows);
+void template_first_messages_backward(const TemplateEdges &edges, const at::Tensor &filter,
+                                      const FirstBlockRows &rows, FirstBlockRows &gradient,
+                                      at::Tensor &filter_gradient);
+void first_messages(const TemplateEdges &edges, const ChunkGraph &graph, int depth,
                     const FirstBlockRows &rows, const at::Tensor &pair_filter, at::Tensor &q,
                     at::Tensor &mu);
-void first_messages_backward(const ChunkGraph &graph, int depth,
-                             const std::vector<std::int32_t> &element, const FirstBlockRows &rows,
-                             const at::Tensor &pair_filter, const at::Tensor &gq,
-                             const at::Tensor &gmu, FirstBlockRows &gradient,
+void first_messages_backward(const TemplateEdges &edges, const ChunkGraph &graph, int depth,
+                             const FirstBlockRows &rows, const at::Tensor &pair_filter,
+                             const at::Tensor &gq, const at::Tensor &gmu, FirstBlockRows &gradient,
                              at::Tensor &pair_filter_gradient);
 void messages(const TemplateEdges &edges, const ChunkGraph &graph, int depth_in, int depth_out,
               const AtomRows &own, const AtomRows &base, const Filters &filters, at::Tensor &q,

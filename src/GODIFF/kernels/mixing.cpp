@@ -5,19 +5,14 @@
 #include <ATen/Functions.h>
 #include <ATen/TensorOperators.h>
 
+#include "kernels/implementation.hpp"
 #include "kernels/instruction_set.hpp"
+#include "kernels/kokkos_kernels.hpp"
 
 namespace godiff {
 
-namespace {
-
-constexpr double NORM_EPS = 1e-8;  // inside the square root of |V|
-
-}  // namespace
-
 void mixing_norm(const at::Tensor &vu, at::Tensor &joined) {
-  if (!vu.is_cpu())
-    return plain::mixing_norm(vu, joined);
+  GODIFF_RETURN_UNLESS_ROWS(vu, mixing_norm(vu, joined))
   AT_DISPATCH_FLOATING_TYPES(vu.scalar_type(), "godiff::mixing_norm", [&] {
     kernels::row_kernels<scalar_t>().norm(
         vu.size(0), vu.size(2) / 2, static_cast<scalar_t>(NORM_EPS), vu.const_data_ptr<scalar_t>(),
@@ -27,8 +22,7 @@ void mixing_norm(const at::Tensor &vu, at::Tensor &joined) {
 
 void mixing_gate(const at::Tensor &joined, const at::Tensor &mu, const at::Tensor &vu,
                  const at::Tensor &prs, at::Tensor &q, at::Tensor &mu_out) {
-  if (!vu.is_cpu())
-    return plain::mixing_gate(joined, mu, vu, prs, q, mu_out);
+  GODIFF_RETURN_UNLESS_ROWS(vu, mixing_gate(joined, mu, vu, prs, q, mu_out))
   AT_DISPATCH_FLOATING_TYPES(vu.scalar_type(), "godiff::mixing_gate", [&] {
     kernels::row_kernels<scalar_t>().gate(
         vu.size(0), vu.size(2) / 2, joined.const_data_ptr<scalar_t>(),
@@ -39,8 +33,7 @@ void mixing_gate(const at::Tensor &joined, const at::Tensor &mu, const at::Tenso
 
 void mixing_gate_backward(const at::Tensor &gq, const at::Tensor &gmu, const at::Tensor &vu,
                           const at::Tensor &prs, at::Tensor &gprs, at::Tensor &gvu) {
-  if (!vu.is_cpu())
-    return plain::mixing_gate_backward(gq, gmu, vu, prs, gprs, gvu);
+  GODIFF_RETURN_UNLESS_ROWS(vu, mixing_gate_backward(gq, gmu, vu, prs, gprs, gvu))
   AT_DISPATCH_FLOATING_TYPES(vu.scalar_type(), "godiff::mixing_gate_backward", [&] {
     kernels::row_kernels<scalar_t>().gate_backward(
         vu.size(0), vu.size(2) / 2, gq.const_data_ptr<scalar_t>(), gmu.const_data_ptr<scalar_t>(),
@@ -51,8 +44,7 @@ void mixing_gate_backward(const at::Tensor &gq, const at::Tensor &gmu, const at:
 
 void mixing_norm_backward(const at::Tensor &vu, const at::Tensor &joined,
                           const at::Tensor &g_joined, at::Tensor &gvu, at::Tensor &gq) {
-  if (!vu.is_cpu())
-    return plain::mixing_norm_backward(vu, joined, g_joined, gvu, gq);
+  GODIFF_RETURN_UNLESS_ROWS(vu, mixing_norm_backward(vu, joined, g_joined, gvu, gq))
   AT_DISPATCH_FLOATING_TYPES(vu.scalar_type(), "godiff::mixing_norm_backward", [&] {
     kernels::row_kernels<scalar_t>().norm_backward(
         vu.size(0), vu.size(2) / 2, vu.const_data_ptr<scalar_t>(),
@@ -62,8 +54,7 @@ void mixing_norm_backward(const at::Tensor &vu, const at::Tensor &joined,
 }
 
 void add_column_sums(const at::Tensor &values, const at::Tensor &sums) {
-  if (!values.is_cpu())
-    return plain::add_column_sums(values, sums);
+  GODIFF_RETURN_UNLESS_ROWS(values, add_column_sums(values, sums))
   AT_DISPATCH_FLOATING_TYPES(values.scalar_type(), "godiff::add_column_sums", [&] {
     kernels::row_kernels<scalar_t>().add_column_sums(values.size(0), values.size(1),
                                                      values.const_data_ptr<scalar_t>(),

@@ -2,14 +2,17 @@
 // The elementwise steps of a PaiNN block's mixing part (method section 8), fused, with their gradients.
 //
 // Tensors are contiguous: joined [rows,2F] = [q | norm], vu [rows,3,2F] = [V | U], prs [rows,3F],
-// q [rows,F], mu [rows,3,F]. On other devices than the CPU plain LibTorch operations run.
+// q [rows,F], mu [rows,3,F].
 #pragma once
 
 #include <ATen/core/Tensor.h>
 
 namespace godiff {
 
-/// Writes the second half of `joined`: sqrt(sum_xyz V^2 + eps), eps = 1e-8.
+/// Inside of the square root of |V|.
+constexpr double NORM_EPS = 1e-8;
+
+/// Writes the second half of `joined`: sqrt(sum_xyz V^2 + eps), eps = NORM_EPS.
 void mixing_norm(const at::Tensor &vu, at::Tensor &joined);
 
 /// Writes q = joined's q + p + s (V.U) and mu_out = mu + r U.

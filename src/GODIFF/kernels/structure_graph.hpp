@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// The graphs that the kernels walk over. Host memory only: device code takes copies of it.
+// The graphs that the kernels walk over, in host memory; device_graph.hpp has the copies for a device.
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 namespace godiff {
+
+struct TemplateOnDevice;
+struct ChunkOnDevice;
 
 /// Unit vectors of edges, [E,3], in both precisions: the kernels read them as they are.
 struct Directions {
@@ -24,7 +28,8 @@ struct Directions {
   const float *data(float) const { return in_single.data(); }
 };
 
-/// Directed edges between template atoms, the same in every structure of a search.
+/// What all structures of a search have in common: the elements, and the directed edges between template
+/// atoms.
 ///
 /// Sorted by receiver and then by filter row, so that edges of one length form runs. The entries of
 /// atom r are e in [first[r], first[r+1]); `direction` points from r to its neighbour. Every edge is
@@ -37,6 +42,11 @@ struct TemplateEdges {
   std::vector<std::int32_t> filter;    ///< [E] row of `distance`
   Directions direction;                ///< [E,3]
   std::vector<double> distance;        ///< [D] distinct lengths, Angstrom
+  /// [N] of all atoms, template first: row of the atom's element in tables with a row per element.
+  std::vector<std::int32_t> element;
+
+  /// See on_device(); to be reset by whoever changes anything.
+  mutable std::shared_ptr<const TemplateOnDevice> device_copy;
 
   std::int64_t n_edges() const { return static_cast<std::int64_t>(sender.size()); }
 };
@@ -66,6 +76,9 @@ struct ChunkGraph {
   std::vector<std::int32_t> pair;      ///< [E] both directions of a pair have the same filter
   Directions direction;                ///< [E,3] from the receiver to the sender; 0 if coincident
   std::vector<double> distance;        ///< [pairs] Angstrom
+
+  /// See on_device(); to be reset by whoever changes anything.
+  mutable std::shared_ptr<const ChunkOnDevice> device_copy;
 
   std::int64_t n_atoms() const { return n_template + n_mobile; }
   std::int64_t n_pairs() const { return static_cast<std::int64_t>(distance.size()); }

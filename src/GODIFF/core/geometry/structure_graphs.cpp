@@ -101,6 +101,18 @@ TemplateEdges directed(const std::vector<Pair> &pairs, std::int64_t n, c10::Scal
   return edges;
 }
 
+// The row of each atom's element among the sorted elements of the system.
+std::vector<std::int32_t> element_rows(const System &system) {
+  std::vector<int> elements = system.atomic_numbers;
+  std::sort(elements.begin(), elements.end());
+  elements.erase(std::unique(elements.begin(), elements.end()), elements.end());
+  std::vector<std::int32_t> rows;
+  for (int z : system.atomic_numbers)
+    rows.push_back(static_cast<std::int32_t>(std::lower_bound(elements.begin(), elements.end(), z) -
+                                             elements.begin()));
+  return rows;
+}
+
 // Orders the atoms of one structure by hops: writes atom[], slot_of[] and counts[hop * stride].
 void order_by_hops(const TemplateEdges &edges, const ChunkGraph &graph,
                    const std::vector<Pair> &pairs, std::size_t first_pair, std::int32_t *atom,
@@ -152,11 +164,13 @@ StructureGraphs::StructureGraphs(const System &system, double cutoff, c10::Scala
                                   add_pair(i, j, r, pairs);
                               });
   template_edges_ = directed(pairs, system_.n_template, dtype);
+  template_edges_.element = element_rows(system_);
 }
 
 void StructureGraphs::build(const double *positions, std::int64_t count, int max_hops,
                             ChunkGraph &graph) const {
   const std::int64_t n = system_.n_mobile, nt = system_.n_template, N = nt + n;
+  graph.device_copy.reset();
   graph.n_structures = count;
   graph.n_template = nt;
   graph.n_mobile = n;

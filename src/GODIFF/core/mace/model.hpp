@@ -54,12 +54,39 @@ struct MaceResult {
   std::vector<double> edge_gradients;  ///< [3*n_edges] dE/dvector, eV/Angstrom; empty: not wanted
 };
 
+/// A graph in the memory of the device of a model, which is looked at where it lies. Numbers mean what
+/// those of MaceGraph do. Everything must have been written when a function gets it.
+struct MaceDeviceGraph {
+  std::int64_t n_graphs = 0;
+  std::int64_t n_nodes = 0;
+  std::int64_t n_edges = 0;
+  const std::int64_t *first_node = nullptr;  ///< [n_graphs + 1], on the host; null: one graph
+  const std::int64_t *species = nullptr;     ///< [n_nodes]
+  const unsigned char *counted = nullptr;    ///< [n_nodes]; null: all count
+  const std::int64_t *ends = nullptr;        ///< senders [n_edges], receivers from `ends_stride` on
+  std::int64_t ends_stride = 0;              ///< at least n_edges
+  const void *vectors = nullptr;  ///< [n_edges][3] of the precision of the model, Angstrom
+  std::int64_t vector_strides[2] = {3, 1};  ///< numbers from edge to edge, from x to y
+};
+
+/// What a model says about a graph on its device, in the memory of the model until the next call of any
+/// of its functions; complete when the function returns.
+struct MaceDeviceResult {
+  const double *node_energies = nullptr;  ///< as MaceResult::node_energies
+  const void *edge_gradients = nullptr;   ///< [n_edges][3] of the precision of the model; null: not
+                                          ///< wanted, or there are no edges
+  std::int64_t gradient_strides[2] = {3, 1};
+};
+
 /// How the features of nodes travel between ranks, for evaluate_layers(). Rows are numbers of the
 /// precision of the model, `width` per node, [n_nodes * width], owned nodes first. Collective: all
 /// ranks call with the same widths in the same order, a rank without nodes as well.
 class MaceExchange {
 public:
   virtual ~MaceExchange() = default;
+  /// Whether rows are to be in the memory of the device of the model, else of the host. The rows have been
+  /// written when a function gets them, and must be when it returns.
+  virtual bool on_device() const { return false; }
   /// The rows of the owned nodes are set; fills those of the ghosts.
   virtual void to_ghosts(float *rows, int width) = 0;
   virtual void to_ghosts(double *rows, int width) = 0;
@@ -93,6 +120,16 @@ public:
   /// of all ranks. Only when info().why_not_by_layers is empty.
   virtual void evaluate_layers(const MaceGraph &graph, std::int64_t n_owned, bool gradients,
                                MaceExchange &exchange, MaceResult &result) = 0;
+
+  /// As evaluate() of a graph on the device of the model. Only the numbers of nodes and edges are looked
+  /// at before the model gets it: species and ends must be right.
+  virtual void evaluate_on_device(const MaceDeviceGraph &graph, bool gradients,
+                                  MaceDeviceResult &result) = 0;
+
+  /// As evaluate_layers() of a graph on the device of the model, whose rows may be there as well.
+  virtual void evaluate_layers_on_device(const MaceDeviceGraph &graph, std::int64_t n_owned,
+                                         bool gradients, MaceExchange &exchange,
+                                         MaceDeviceResult &result) = 0;
 };
 
 /// Loads a TorchScript file as mace_create_lammps_model of mace-torch writes it (0.3.10 to 0.3.16) and

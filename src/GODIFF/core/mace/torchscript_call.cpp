@@ -6,6 +6,7 @@
 #include <new>
 
 #include <c10/core/DefaultDtype.h>
+#include <c10/core/impl/VirtualGuardImpl.h>
 #include <c10/util/Exception.h>
 
 #include "core/base/error.hpp"
@@ -51,6 +52,13 @@ DefaultPrecision::~DefaultPrecision() {
   const std::lock_guard<std::mutex> lock(precision_mutex);
   if (--precision_guards == 0)
     c10::set_default_dtype(precision_before);
+}
+
+void synchronize(c10::Device device) {
+  if (device.is_cpu())
+    return;
+  const c10::impl::VirtualGuardImpl guard(device.type());
+  guard.getStream(device).synchronize();
 }
 
 std::string torch_message(const std::exception &error) {

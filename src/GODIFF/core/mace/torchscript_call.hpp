@@ -31,6 +31,9 @@ public:
   ~DefaultPrecision();
 };
 
+/// Waits until LibTorch has done what it was told to do on a device; nothing to wait for on a CPU.
+void synchronize(c10::Device device);
+
 /// What went wrong in LibTorch, in one line: without the trace of where it was.
 std::string torch_message(const std::exception &error);
 

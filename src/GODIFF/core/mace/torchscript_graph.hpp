@@ -7,6 +7,7 @@
 #include <torch/script.h>
 
 #include "core/mace/graph.hpp"
+#include "core/mace/model.hpp"
 
 namespace godiff {
 
@@ -18,6 +19,7 @@ struct GraphTensors {
   at::Tensor ptr;         ///< int64 [n_graphs + 1]
   at::Tensor edge_index;  ///< int64 [2, n_edges] senders, receivers
   at::Tensor vectors;     ///< [n_edges, 3]; may share the memory of the graph
+  at::Tensor counted;     ///< [n_nodes] 0 or 1; undefined: all count
 };
 
 /// Makes tensors of graphs; what has not changed since the last graph is kept.
@@ -32,12 +34,19 @@ public:
   /// and edges that do not fit together.
   const GraphTensors &operator()(const MaceGraph &graph);
 
+  /// The same of a graph that is on the device: nothing of the size of the edges is copied.
+  GraphTensors operator()(const MaceDeviceGraph &graph);
+
 private:
+  void set_graphs(GraphTensors &tensors, const std::int64_t *first_node, std::int64_t n_graphs);
+  at::Tensor one_hot(const at::Tensor &species) const;
+
   std::int64_t n_species_;
   c10::ScalarType dtype_;
   c10::Device device_;
   GraphTensors tensors_;
-  std::vector<std::int64_t> species_, first_node_;  // of tensors_
+  std::vector<std::int64_t> species_;     // of tensors_
+  std::vector<std::int64_t> first_node_;  // of tensors_.batch and ptr
 };
 
 /// Numbers of a tensor as float64 on the host, one after the other.

@@ -56,23 +56,26 @@ private:
   std::vector<at::Tensor> outputs_, adjoints_;
 };
 
-// Lets the features or adjoints of nodes travel, by way of the host. Not counted as time of the model.
+// Lets the features or adjoints of nodes travel, by way of the host unless the exchange takes them where
+// they are. Not counted as time of the model.
 template <class Travel>
-at::Tensor travelled(const at::Tensor &rows, double &seconds, Travel travel) {
-  at::Tensor host = rows.detach().to(c10::kCPU).contiguous();
-  if (host.is_same(rows) || host.data_ptr() == rows.data_ptr())
-    host = host.clone();
-  const int width = static_cast<int>(host.size(1));
+at::Tensor travelled(const at::Tensor &rows, bool on_device, double &seconds, Travel travel) {
+  at::Tensor copy = rows.detach().to(on_device ? rows.device() : c10::Device(c10::kCPU));
+  copy = copy.contiguous();
+  if (copy.data_ptr() == rows.data_ptr())
+    copy = copy.clone();
+  const int width = static_cast<int>(copy.size(1));
+  synchronize(copy.device());
   double elapsed = 0.0;
   {
     const Stopwatch watch(elapsed);
-    if (host.scalar_type() == c10::kFloat)
-      travel(host.data_ptr<float>(), width);
+    if (copy.scalar_type() == c10::kFloat)
+      travel(copy.data_ptr<float>(), width);
     else
-      travel(host.data_ptr<double>(), width);
+      travel(copy.data_ptr<double>(), width);
   }
   seconds -= elapsed;
-  return host.to(rows.device());
+  return copy.to(rows.device());
 }
 
 at::Tensor first_rows(const at::Tensor &tensor, std::int64_t rows) {
@@ -265,13 +268,13 @@ TorchScriptLayers::Output TorchScriptLayers::evaluate(const GraphTensors &graph,
             at::zeros({n_nodes, any ? layers[t - 1].output.size(1) : widths[t - 1]}, real);
         if (any)
           rows.slice(0, 0, n_owned).copy_(layers[t - 1].output.detach());
-        rows = travelled(rows, times.forward, to_ghosts);
+        rows = travelled(rows, exchange.on_device(), times.forward, to_ghosts);
         layers[t].input = leaf(rows, gradients);
       }
       if (any)
         run_layer(t, graph, edges, n_owned, heads, layers[t]);
     }
-    output.node_energies = at::zeros({0}, c10::kDouble);
+    output.node_energies = at::zeros({0}, at::TensorOptions().dtype(c10::kDouble).device(device_));
     if (any)
       output = energies(graph, edges, n_owned, heads, layers, weights);
   }
@@ -285,8 +288,8 @@ TorchScriptLayers::Output TorchScriptLayers::evaluate(const GraphTensors &graph,
       backward_layer(t, n_owned, weights, adjoint, edges, layers);
     if (t > 0)
       // backward_layer() has left the adjoint of the input in its place.
-      adjoint = travelled(any ? layers[t].input : at::zeros_like(layers[t].input), times.backward,
-                          to_owners);
+      adjoint = travelled(any ? layers[t].input : at::zeros_like(layers[t].input),
+                          exchange.on_device(), times.backward, to_owners);
   }
   if (any) {
     Adjoints adjoints;

@@ -4,6 +4,7 @@
 #include <numeric>
 #include <utility>
 
+#include <c10/core/DeviceGuard.h>
 #include <torch/csrc/autograd/autograd.h>
 #include <torch/csrc/jit/runtime/graph_executor.h>
 
@@ -16,9 +17,10 @@ namespace godiff {
 namespace {
 
 // Runs a computation of a graph; what LibTorch throws becomes a complete message.
-template <class Computation> void translated(const MaceGraph &graph, Computation computation) {
+template <class Computation>
+void translated(std::int64_t n_nodes, std::int64_t n_edges, Computation computation) {
   const auto sizes = [&] {
-    return " (" + std::to_string(graph.n_nodes()) + " atoms, " + std::to_string(graph.n_edges()) +
+    return " (" + std::to_string(n_nodes) + " atoms, " + std::to_string(n_edges) +
            " edges in a call)";
   };
   try {
@@ -94,6 +96,35 @@ at::Tensor TorchScriptModel::node_energies(const GraphTensors &graph, const at::
               " gives no energies of atoms, it is not supported");
 }
 
+// What the layers of a model give, of all nodes, on the device of the model.
+TorchScriptLayers::Output TorchScriptModel::run(const GraphTensors &graph, bool gradients) {
+  const torch::jit::GraphOptimizerEnabledGuard optimize(options_.jit);
+  const c10::AutoGradMode mode(gradients);
+  const DefaultPrecision precision(dtype_);
+  const at::Tensor vectors = graph.vectors.detach().requires_grad_(gradients);
+  TorchScriptLayers::Output output;
+  at::Tensor energies;
+  {
+    const Stopwatch watch(times_.forward);
+    energies = node_energies(graph, vectors);
+    output.node_energies = energies.detach();
+    synchronize(device_);
+  }
+  if (!gradients)
+    return output;
+  const Stopwatch watch(times_.backward);
+  if (graph.counted.defined())
+    energies = energies * graph.counted.to(c10::kDouble);
+  // The energies of a model that does not look at the vectors have no gradients.
+  if (energies.requires_grad())
+    output.edge_gradients =
+        torch::autograd::grad({energies.sum()}, {vectors}, {}, c10::nullopt, false, true)[0];
+  if (!output.edge_gradients.defined())
+    output.edge_gradients = at::zeros_like(vectors);
+  synchronize(device_);
+  return output;
+}
+
 void TorchScriptModel::evaluate(const MaceGraph &graph, bool gradients, MaceResult &result) {
   result.node_energies.clear();
   result.edge_gradients.clear();
@@ -101,59 +132,77 @@ void TorchScriptModel::evaluate(const MaceGraph &graph, bool gradients, MaceResu
     result.energies.assign(graph.n_graphs(), 0.0);
     return;
   }
-  translated(graph, [&] {
-    const torch::jit::GraphOptimizerEnabledGuard optimize(options_.jit);
-    const c10::AutoGradMode mode(gradients);
-    const DefaultPrecision precision(dtype_);
-    const GraphTensors &tensors = upload_(graph);
-    const at::Tensor vectors = tensors.vectors.detach().requires_grad_(gradients);
-    at::Tensor energies;
-    {
-      const Stopwatch watch(times_.forward);
-      energies = node_energies(tensors, vectors);
-      copy_to(energies, result.node_energies);
-    }
-    if (!gradients)
-      return;
-    const Stopwatch watch(times_.backward);
-    if (!graph.counted.empty()) {
-      const at::Tensor counted = torch::from_blob(const_cast<unsigned char *>(graph.counted.data()),
-                                                  {graph.n_nodes()}, c10::kByte);
-      energies = energies * counted.to(device_, c10::kDouble);
-    }
-    // The energies of a model that does not look at the vectors have no gradients.
-    at::Tensor gradient;
-    if (energies.requires_grad())
-      gradient =
-          torch::autograd::grad({energies.sum()}, {vectors}, {}, c10::nullopt, false, true)[0];
-    if (gradient.defined())
-      copy_to(gradient, result.edge_gradients);
-    else
-      result.edge_gradients.assign(graph.vectors.size(), 0.0);
+  translated(graph.n_nodes(), graph.n_edges(), [&] {
+    const TorchScriptLayers::Output output = run(upload_(graph), gradients);
+    copy_to(output.node_energies, result.node_energies);
+    if (gradients)
+      copy_to(output.edge_gradients, result.edge_gradients);
   });
   sum_energies(graph, result);
 }
 
-void TorchScriptModel::evaluate_layers(const MaceGraph &graph, std::int64_t n_owned, bool gradients,
-                                       MaceExchange &exchange, MaceResult &result) {
+// Results stay in the memory that LibTorch has put them in.
+void TorchScriptModel::keep(TorchScriptLayers::Output output, std::int64_t n_edges,
+                            MaceDeviceResult &result) {
+  kept_ = std::move(output);
+  kept_.node_energies = kept_.node_energies.detach().contiguous();
+  result = MaceDeviceResult();
+  result.node_energies = kept_.node_energies.data_ptr<double>();
+  if (kept_.edge_gradients.defined() && n_edges > 0) {
+    result.edge_gradients = kept_.edge_gradients.data_ptr();
+    result.gradient_strides[0] = kept_.edge_gradients.stride(0);
+    result.gradient_strides[1] = kept_.edge_gradients.stride(1);
+  }
+  synchronize(device_);
+}
+
+void TorchScriptModel::evaluate_on_device(const MaceDeviceGraph &graph, bool gradients,
+                                          MaceDeviceResult &result) {
+  result = MaceDeviceResult();
+  kept_ = TorchScriptLayers::Output();
+  if (graph.n_nodes == 0)
+    return;
+  translated(graph.n_nodes, graph.n_edges, [&] {
+    const c10::DeviceGuard guard(device_);
+    keep(run(upload_(graph), gradients), graph.n_edges, result);
+  });
+}
+
+void TorchScriptModel::check_layers(std::int64_t n_graphs, std::int64_t n_nodes,
+                                    std::int64_t n_owned) const {
   if (!layers_)
     throw Error("the MACE model cannot be evaluated by layers: " + info_.why_not_by_layers);
-  if (graph.n_graphs() != 1 || n_owned < 0 || n_owned > graph.n_nodes())
-    throw Error("by layers one graph is evaluated, not " + std::to_string(graph.n_graphs()) +
-                ", and " + std::to_string(n_owned) + " of its " + std::to_string(graph.n_nodes()) +
+  if (n_graphs != 1 || n_owned < 0 || n_owned > n_nodes)
+    throw Error("by layers one graph is evaluated, not " + std::to_string(n_graphs) + ", and " +
+                std::to_string(n_owned) + " of its " + std::to_string(n_nodes) +
                 " nodes are owned");
+}
+
+TorchScriptLayers::Output TorchScriptModel::run_layers(const GraphTensors &graph,
+                                                       std::int64_t n_nodes, std::int64_t n_owned,
+                                                       bool gradients, MaceExchange &exchange) {
+  const torch::jit::GraphOptimizerEnabledGuard optimize(options_.jit);
+  const c10::AutoGradMode mode(gradients);
+  const DefaultPrecision precision(dtype_);
+  TorchScriptLayers::Output output = layers_->evaluate(
+      graph, n_nodes, n_owned, info_.exchange_widths, gradients, exchange, times_);
+  if (gradients && !output.edge_gradients.defined() && graph.vectors.defined())
+    output.edge_gradients = at::zeros_like(graph.vectors);
+  return output;
+}
+
+void TorchScriptModel::evaluate_layers(const MaceGraph &graph, std::int64_t n_owned, bool gradients,
+                                       MaceExchange &exchange, MaceResult &result) {
+  check_layers(graph.n_graphs(), graph.n_nodes(), n_owned);
   for (const std::int64_t receiver : graph.receivers)
     if (receiver >= n_owned)
       throw Error("node " + std::to_string(receiver) + " receives, but only the first " +
                   std::to_string(n_owned) + " are owned");
   result = MaceResult();
-  translated(graph, [&] {
-    const torch::jit::GraphOptimizerEnabledGuard optimize(options_.jit);
-    const c10::AutoGradMode mode(gradients);
-    const DefaultPrecision precision(dtype_);
+  translated(graph.n_nodes(), graph.n_edges(), [&] {
     const TorchScriptLayers::Output output =
-        layers_->evaluate(n_owned > 0 ? upload_(graph) : GraphTensors(), graph.n_nodes(), n_owned,
-                          info_.exchange_widths, gradients, exchange, times_);
+        run_layers(n_owned > 0 ? upload_(graph) : GraphTensors(), graph.n_nodes(), n_owned,
+                   gradients, exchange);
     copy_to(output.node_energies, result.node_energies);
     if (output.edge_gradients.defined())
       copy_to(output.edge_gradients, result.edge_gradients);
@@ -162,6 +211,19 @@ void TorchScriptModel::evaluate_layers(const MaceGraph &graph, std::int64_t n_ow
   });
   result.energies.assign(
       1, std::accumulate(result.node_energies.begin(), result.node_energies.end(), 0.0));
+}
+
+void TorchScriptModel::evaluate_layers_on_device(const MaceDeviceGraph &graph, std::int64_t n_owned,
+                                                 bool gradients, MaceExchange &exchange,
+                                                 MaceDeviceResult &result) {
+  check_layers(graph.n_graphs, graph.n_nodes, n_owned);
+  kept_ = TorchScriptLayers::Output();
+  translated(graph.n_nodes, graph.n_edges, [&] {
+    const c10::DeviceGuard guard(device_);
+    keep(run_layers(n_owned > 0 ? upload_(graph) : GraphTensors(), graph.n_nodes, n_owned,
+                    gradients, exchange),
+         graph.n_edges, result);
+  });
 }
 
 std::unique_ptr<MaceModel> load_mace(const std::string &bytes, const std::string &name,

@@ -27,15 +27,13 @@ int ReceptiveField::hops_needed(int n_blocks, bool gradient) {
 
 BackbonePass backbone(const NetworkSettings &settings, const NetworkWeights &weights,
                       const at::Tensor &filters, const SharedTemplate &shared,
-                      const TemplateEdges &edges, const std::vector<std::int32_t> &element,
-                      const ChunkGraph &graph, Wanted wanted, bool keep, Workspace &work) {
+                      const TemplateEdges &edges, const ChunkGraph &graph, Wanted wanted, bool keep,
+                      Workspace &work) {
   const ReceptiveField field{settings.nblock, wanted};
   const std::int64_t F = settings.nfeat;
   BackbonePass pass;
   pass.basis = work.take({graph.n_pairs(), basis_columns(settings)});
-  const at::Tensor distance = at::tensor(at::ArrayRef<double>(graph.distance), at::kDouble)
-                                  .to(filters.options(), /*non_blocking=*/true);
-  radial_basis(distance, settings, pass.basis);
+  radial_basis(pair_distances(graph, filters), settings, pass.basis);
 
   for (int l = 1; l <= settings.nblock; ++l) {
     const int depth = field.depth(l, graph);
@@ -49,8 +47,7 @@ BackbonePass backbone(const NetworkSettings &settings, const NetworkWeights &wei
     block.mixing.prepare(rows, F, work);
     at::Tensor q_in = block.mixing.q();
     if (l == 1) {
-      first_messages(graph, depth, element, shared.first(), block.pair_filter, q_in,
-                     block.mixing.mu);
+      first_messages(edges, graph, depth, shared.first(), block.pair_filter, q_in, block.mixing.mu);
     } else {
       block.rows = {context(weights.blocks[l - 1], pass.q, work, block.context), pass.mu, pass.q};
       const AtomRows lone = wanted == Wanted::ALL ? AtomRows() : shared.level(l - 2);
@@ -70,10 +67,9 @@ BackbonePass backbone(const NetworkSettings &settings, const NetworkWeights &wei
 
 void backbone_backward(const NetworkSettings &settings, const NetworkWeights &weights,
                        const SharedTemplate &shared, const TemplateEdges &edges,
-                       const std::vector<std::int32_t> &element, const ChunkGraph &graph,
-                       Wanted wanted, const BackbonePass &pass, at::Tensor gq, at::Tensor gmu,
-                       const NetworkWeights &weight_gradient, SharedGradient &shared_gradient,
-                       Workspace &work) {
+                       const ChunkGraph &graph, Wanted wanted, const BackbonePass &pass,
+                       at::Tensor gq, at::Tensor gmu, const NetworkWeights &weight_gradient,
+                       SharedGradient &shared_gradient, Workspace &work) {
   const ReceptiveField field{settings.nblock, wanted};
   const std::int64_t F = settings.nfeat;
   at::Tensor filter_gradient = work.take({settings.nblock * 3 * F, pass.basis.size(1)});
@@ -90,7 +86,7 @@ void backbone_backward(const NetworkSettings &settings, const NetworkWeights &we
     at::Tensor g_pairs = work.zeros(block.pair_filter.sizes());
     const int depth = field.depth(l, graph);
     if (l == 1) {
-      first_messages_backward(graph, depth, element, shared.first(), block.pair_filter, gq, gmu,
+      first_messages_backward(edges, graph, depth, shared.first(), block.pair_filter, gq, gmu,
                               shared_gradient.first, g_pairs);
     } else {
       AtomRows own{work.take(block.rows.x.sizes()), gmu_in, gq_in};

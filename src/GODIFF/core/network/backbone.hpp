@@ -51,16 +51,15 @@ struct BackbonePass {
 /// Runs the blocks on a graph. keep: hold on to what backbone_backward() needs.
 BackbonePass backbone(const NetworkSettings &settings, const NetworkWeights &weights,
                       const at::Tensor &filters, const SharedTemplate &shared,
-                      const TemplateEdges &edges, const std::vector<std::int32_t> &element,
-                      const ChunkGraph &graph, Wanted wanted, bool keep, Workspace &work);
+                      const TemplateEdges &edges, const ChunkGraph &graph, Wanted wanted, bool keep,
+                      Workspace &work);
 
 /// From gq and gmu of the results (used up) adds to the gradients of the weights and of the shared
 /// template. filters as given to backbone(): filter_matrix() of the weights.
 void backbone_backward(const NetworkSettings &settings, const NetworkWeights &weights,
                        const SharedTemplate &shared, const TemplateEdges &edges,
-                       const std::vector<std::int32_t> &element, const ChunkGraph &graph,
-                       Wanted wanted, const BackbonePass &pass, at::Tensor gq, at::Tensor gmu,
-                       const NetworkWeights &weight_gradient, SharedGradient &shared_gradient,
-                       Workspace &work);
+                       const ChunkGraph &graph, Wanted wanted, const BackbonePass &pass,
+                       at::Tensor gq, at::Tensor gmu, const NetworkWeights &weight_gradient,
+                       SharedGradient &shared_gradient, Workspace &work);
 
 }  // namespace godiff

@@ -18,6 +18,7 @@
 #include "core/network/ordered_sum.hpp"
 #include "core/network/vector_head.hpp"
 #include "kernels/flat_buffers.hpp"
+#include "kernels/implementation.hpp"
 
 namespace godiff {
 
@@ -32,6 +33,8 @@ constexpr std::int64_t CHUNKS = 16, TRAINING_CHUNKS = 4;
 constexpr std::int64_t MAX_GRADIENT_BYTES = 256 << 20;
 // Elements of the largest tensor of a pass on a device other than the CPU.
 constexpr std::int64_t DEVICE_ELEMENTS = 1 << 28;
+// Of a mobile atom in a dense place, for an estimate of memory.
+constexpr std::int64_t PAIRS_OF_AN_ATOM = 100;
 
 // Uploads do not wait for the device.
 constexpr bool NON_BLOCKING = true;
@@ -91,16 +94,14 @@ struct ScoreEngine::Impl {
       network(given_network),
       settings(given_network.settings()),
       options(given_network.parameters().flat().options()),
+      implementation(kernels::implementation(options.device())),
       graphs(given_system, settings.cutoff, given_network.dtype()),
       weights(view_weights(settings, network.parameters(), network.parameters().flat())) {
     std::vector<std::int64_t> elements(system.atomic_numbers.begin(), system.atomic_numbers.end());
     std::sort(elements.begin(), elements.end());
     elements.erase(std::unique(elements.begin(), elements.end()), elements.end());
-    for (int z : system.atomic_numbers)
-      element.push_back(static_cast<std::int32_t>(
-          std::lower_bound(elements.begin(), elements.end(), z) - elements.begin()));
     shared =
-        std::make_unique<SharedTemplate>(graphs.template_edges(), element, elements, settings,
+        std::make_unique<SharedTemplate>(graphs.template_edges(), elements, settings,
                                          ReceptiveField::lone_levels(settings.nblock), options);
   }
 
@@ -122,8 +123,8 @@ struct ScoreEngine::Impl {
   ScoreNetwork &network;
   NetworkSettings settings;
   at::TensorOptions options;
+  kernels::Implementation implementation;
   StructureGraphs graphs;
-  std::vector<std::int32_t> element;  // of each atom, row among the system's elements
   NetworkWeights weights;
   std::unique_ptr<SharedTemplate> shared;
   at::Tensor filters;  // filter_matrix() of the weights
@@ -131,7 +132,8 @@ struct ScoreEngine::Impl {
   std::vector<Lane> lanes;
   std::vector<Part> parts;
 
-  bool on_cpu() const { return options.device().is_cpu(); }
+  // The row kernels have a thread for each chunk; all others a device for one chunk.
+  bool by_rows() const { return implementation == kernels::Implementation::ROWS; }
 
   void run(const std::vector<Chunk> &chunks, const std::function<void(std::size_t, Lane &)> &work);
   void refresh();
@@ -175,7 +177,7 @@ void ScoreEngine::Impl::run(const std::vector<Chunk> &chunks,
       lanes.emplace_back(options);
     return lanes[i];
   };
-  if (!on_cpu()) {
+  if (!by_rows()) {
     for (std::int64_t i = 0; i < n; ++i)
       work(i, lane(0));
     return;
@@ -201,10 +203,14 @@ void ScoreEngine::Impl::refresh() {
 }
 
 std::int64_t ScoreEngine::Impl::chunk_size(std::int64_t count, bool gradient) const {
-  if (!on_cpu()) {
-    // The plain twins spell out the template edges of every structure.
-    const std::int64_t edges = std::max<std::int64_t>(1, graphs.template_edges().n_edges());
-    return std::max<std::int64_t>(1, DEVICE_ELEMENTS / (edges * 3 * settings.nfeat));
+  if (!by_rows()) {
+    // The plain twins spell out the template edges of every structure, the functors of Kokkos have one
+    // set of gradients for each atom.
+    const std::int64_t edges = graphs.template_edges().n_edges(), N = system.n_atoms();
+    const std::int64_t rows = implementation == kernels::Implementation::PLAIN
+                                  ? std::max<std::int64_t>(1, 3 * edges)
+                                  : 7 * N + 3 * system.n_mobile * PAIRS_OF_AN_ATOM;
+    return std::max<std::int64_t>(1, DEVICE_ELEMENTS / (rows * settings.nfeat));
   }
   const std::int64_t N = system.n_atoms(), wanted = gradient ? TRAINING_CHUNKS : CHUNKS;
   std::int64_t size =
@@ -222,7 +228,7 @@ at::Tensor ScoreEngine::Impl::forward(const Task &task, const Chunk &chunk, Lane
   lane.work.clear();
   graphs.build(task.positions.const_data_ptr<double>() + 3 * n * chunk.begin, chunk.count(),
                ReceptiveField::hops_needed(settings.nblock, task.gradient), lane.graph);
-  pass = backbone(settings, weights, filters, *shared, graphs.template_edges(), element, lane.graph,
+  pass = backbone(settings, weights, filters, *shared, graphs.template_edges(), lane.graph,
                   task.wanted, task.gradient, lane.work);
   at::Tensor scalars = pass.q;
   if (task.head == Head::SCORE) {
@@ -250,8 +256,8 @@ void ScoreEngine::Impl::backward(const Task &task, const Lane &lane, const Backb
                            head(part.weights, task.head), work);
   at::Tensor gq = work.take(pass.q.sizes());
   gq.copy_(g.scalars.narrow(1, 0, settings.nfeat));
-  backbone_backward(settings, weights, *shared, graphs.template_edges(), element, lane.graph,
-                    task.wanted, pass, gq, g.vectors, part.weights, part.shared, work);
+  backbone_backward(settings, weights, *shared, graphs.template_edges(), lane.graph, task.wanted,
+                    pass, gq, g.vectors, part.weights, part.shared, work);
 }
 
 void ScoreEngine::Impl::make_parts(std::size_t count) {

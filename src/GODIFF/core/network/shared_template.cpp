@@ -28,12 +28,11 @@ ChunkGraph lone_template(std::int64_t n) {
 
 }  // namespace
 
-SharedTemplate::SharedTemplate(const TemplateEdges &edges, const std::vector<std::int32_t> &element,
+SharedTemplate::SharedTemplate(const TemplateEdges &edges,
                                const std::vector<std::int64_t> &elements,
                                const NetworkSettings &settings, int n_levels,
                                const at::TensorOptions &options) :
     edges_(edges),
-    element_(element),
     settings_(settings),
     n_levels_(n_levels),
     lone_(lone_template(edges.n_atoms)),
@@ -71,7 +70,7 @@ void SharedTemplate::update(const NetworkWeights &weights) {
   start.prepare(n, F, work_);
   first_.q_template = start.q();
   first_.mu_template = start.mu;
-  template_first_messages(edges_, element_, filters(0), first_);
+  template_first_messages(edges_, filters(0), first_);
 
   for (int l = 0; l < n_levels_; ++l) {
     Level &level = levels_[l];
@@ -118,8 +117,7 @@ void SharedTemplate::backward(const NetworkWeights &weights, SharedGradient &gra
     below.q.add_(back.q);
   }
   at::Tensor first_filters = gradient.filters.narrow(1, 0, 3 * settings_.nfeat);
-  template_first_messages_backward(edges_, element_, filters(0), first_, gradient.first,
-                                   first_filters);
+  template_first_messages_backward(edges_, filters(0), first_, gradient.first, first_filters);
   context_backward(weights.blocks[0], first_context_, gradient.first.x, weight_gradient.blocks[0],
                    gradient.first.embedding, work);
   weight_gradient.embedding.index_add_(0, element_index_, gradient.first.embedding);

@@ -28,11 +28,10 @@ struct SharedGradient {
 ///   atom has reached yet (performance: exact structure sharing).
 class SharedTemplate {
 public:
-  /// element [N] is the row in `elements` (atomic numbers) of each atom, template first; edges and
-  /// element must outlive it. n_levels: blocks after which the lone template is needed.
-  SharedTemplate(const TemplateEdges &edges, const std::vector<std::int32_t> &element,
-                 const std::vector<std::int64_t> &elements, const NetworkSettings &settings,
-                 int n_levels, const at::TensorOptions &options);
+  /// elements: atomic number of each row of edges.element. n_levels: blocks after which the lone template
+  /// is needed. The edges must outlive it.
+  SharedTemplate(const TemplateEdges &edges, const std::vector<std::int64_t> &elements,
+                 const NetworkSettings &settings, int n_levels, const at::TensorOptions &options);
 
   /// Recomputes everything from the weights.
   void update(const NetworkWeights &weights);
@@ -58,7 +57,6 @@ private:
   };
 
   const TemplateEdges &edges_;
-  const std::vector<std::int32_t> &element_;
   NetworkSettings settings_;
   int n_levels_;
   ChunkGraph lone_;           // the template as a structure without mobile atoms

@@ -8,6 +8,7 @@
 #include <ATen/TensorOperators.h>
 
 #include "kernels/flat_buffers.hpp"
+#include "kernels/implementation.hpp"
 
 namespace godiff {
 
@@ -43,8 +44,8 @@ void AdamW::step(Parameters &parameters, double clip, const at::Tensor &loss) {
   const at::Tensor squares = sum_parts({gradient}, gradient);
   const at::Tensor judged = loss.defined() ? squares + loss : squares;
   const AdamWBuffers buffers{gradient, parameters.flat(), first_moment, second_moment};
-  const bool on_cpu = gradient.device().is_cpu();
-  if (on_cpu && !std::isfinite(judged.item<double>())) {
+  const bool by_rows = kernels::implementation(gradient.device()) == kernels::Implementation::ROWS;
+  if (by_rows && !std::isfinite(judged.item<double>())) {
     skipped += 1;
     return;
   }
@@ -58,13 +59,13 @@ void AdamW::step(Parameters &parameters, double clip, const at::Tensor &loss) {
                           learning_rate / correction1,
                           1.0 / correction2,
                           1.0};
-  if (on_cpu) {
+  if (by_rows) {
     step.scale = std::min(1.0, clip / (std::sqrt(squares.item<double>()) + CLIP_EPS));
     adamw_update(step, ranges_, buffers);
   } else {
     const at::Tensor accept = judged.isfinite();
     const at::Tensor scale = (clip / (squares.sqrt() + CLIP_EPS)).clamp_max(1.0);
-    plain::adamw_update(step, scale.to(gradient.scalar_type()), accept, ranges_, buffers);
+    adamw_update(step, scale.to(gradient.scalar_type()), accept, ranges_, buffers);
     skipped += accept.logical_not();
   }
   parameters.touch();

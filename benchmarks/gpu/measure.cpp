@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "measure.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <limits>
+#include <optional>
+#include <vector>
+
+#include <ATen/Functions.h>
+#include <ATen/TensorOperators.h>
+
+#ifdef GODIFF_DEVICE_ALLOCATOR
+#include <c10/core/CachingDeviceAllocator.h>
+#endif
+
+namespace godiff_bench {
+
+double deviation(const at::Tensor &value, const at::Tensor &expected) {
+  if (value.sizes() != expected.sizes())
+    return std::numeric_limits<double>::infinity();
+  const at::Tensor a = value.to(at::kCPU, at::kDouble), b = expected.to(at::kCPU, at::kDouble);
+  if (!a.isfinite().all().item<bool>())
+    return std::numeric_limits<double>::infinity();
+  const double scale = b.abs().max().item<double>();
+  const double difference = (a - b).abs().max().item<double>();
+  return scale > 0.0 ? difference / scale : difference;
+}
+
+double median_time(const std::function<void()> &work, double seconds) {
+  constexpr std::size_t WARM_UP = 3, FEWEST = 3;
+  using Clock = std::chrono::steady_clock;
+  const auto repeat = [&](std::size_t fewest, std::size_t most) {
+    std::vector<double> times;
+    const auto begin = Clock::now();
+    auto last = begin;
+    while (times.size() < fewest ||
+           (times.size() < most && last - begin < std::chrono::duration<double>(seconds))) {
+      work();
+      const auto now = Clock::now();
+      times.push_back(std::chrono::duration<double, std::milli>(now - last).count());
+      last = now;
+    }
+    return times;
+  };
+  repeat(1, WARM_UP);
+  std::vector<double> times = repeat(FEWEST, std::numeric_limits<std::size_t>::max());
+  const auto middle = times.begin() + static_cast<std::ptrdiff_t>(times.size() / 2);
+  std::nth_element(times.begin(), middle, times.end());
+  return *middle;
+}
+
+void time_case(const std::string &name, const CheckOptions &options, Report &report,
+               const std::function<std::function<void()>(c10::Device)> &make) {
+  report.attempt(name, [&] {
+    forget_peak(options.device);
+    const double on_device = median_time(make(options.device), options.seconds);
+    const double peak = peak_gigabytes(options.device);
+    std::optional<double> on_cpu, gigabytes;
+    if (peak >= 0.0)
+      gigabytes = peak;
+    if (!options.device.is_cpu())
+      on_cpu = median_time(make(c10::Device(c10::kCPU)), options.seconds);
+    report.time(name, on_device, on_cpu, gigabytes);
+  });
+}
+
+#ifdef GODIFF_DEVICE_ALLOCATOR
+
+void forget_peak(c10::Device device) {
+  if (!device.is_cuda())
+    return;
+  c10::DeviceAllocator *memory = c10::getDeviceAllocator(device.type());
+  if (!memory->initialized())
+    return;
+  memory->emptyCache();
+  memory->resetPeakStats(device.index());
+}
+
+double peak_gigabytes(c10::Device device) {
+  if (!device.is_cuda())
+    return -1.0;
+  constexpr std::size_t ALL = 0;  // of the kinds of memory that are counted
+  const auto stats = c10::getDeviceAllocator(device.type())->getDeviceStats(device.index());
+  return static_cast<double>(stats.allocated_bytes[ALL].peak) / 1e9;
+}
+
+#else
+
+void forget_peak(c10::Device) {}
+
+double peak_gigabytes(c10::Device) {
+  return -1.0;
+}
+
+#endif
+
+}  // namespace godiff_bench
