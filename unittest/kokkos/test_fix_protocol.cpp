@@ -112,9 +112,11 @@ void expect_equal(const State &found, const State &expected, double tolerance) {
   EXPECT_NEAR(found.energy, expected.energy, tolerance);
   EXPECT_NEAR(found.scalar, expected.scalar, tolerance);
   constexpr std::size_t SECONDS = 14;  // from here on: times
-  for (std::size_t k = 0; k < SECONDS; ++k)
-    if (!std::isnan(found.vector[k]) || !std::isnan(expected.vector[k]))
-      EXPECT_NEAR(found.vector[k], expected.vector[k], tolerance) << "vector[" << k + 1 << "]";
+  for (std::size_t k = 0; k < SECONDS; ++k) {
+    if (std::isnan(found.vector[k]) && std::isnan(expected.vector[k]))
+      continue;
+    EXPECT_NEAR(found.vector[k], expected.vector[k], tolerance) << "vector[" << k + 1 << "]";
+  }
 }
 
 class FixProtocol : public ::testing::TestWithParam<Variant> {};
@@ -168,10 +170,7 @@ TEST_P(FixProtocol, MovesTheAtomsOfItsGroupAlone) {
     double moved = 0.0;
     for (int k = 2; k < 5; ++k)
       moved += std::fabs(first[i][k] - after.atoms[i][k]);
-    if (static_cast<int>(i) + 1 < FIRST_MOBILE)
-      EXPECT_EQ(moved, 0.0) << "atom " << i + 1;
-    else
-      EXPECT_GT(moved, 0.0) << "atom " << i + 1;
+    EXPECT_EQ(moved != 0.0, static_cast<int>(i) + 1 >= FIRST_MOBILE) << "atom " << i + 1;
   }
 }
 
