@@ -53,8 +53,11 @@ struct State {
 };
 
 State state_of(const RunResult &run) {
-  EXPECT_TRUE(run.ok()) << run.output;
   State state;
+  if (!run.ok()) {
+    ADD_FAILURE() << run.output;
+    return state;
+  }
   for (const auto &line : lines_of(run.file("last.dump"))) {
     std::istringstream in(line);
     std::vector<double> row;
@@ -79,13 +82,13 @@ State run_search(const Variant &variant, SmallSearch wanted) {
   return state_of(wanted.run(options));
 }
 
-// Goes on from the restart file of `run` in a folder of its own: in that of the run the fix would find its own
-// files, which are further.
+// Goes on from the restart file of `run`, with files of its own: those of the run are further.
 State continue_search(const Variant &variant, const RunResult &run,
                       const std::string &after_read = "") {
   RunOptions options;
   options.args = variant.args;
-  const SmallSearch same = search();
+  SmallSearch same = search();
+  same.words = "save continued";
   return state_of(run_lammps("read_restart '" + (run.folder / "middle.restart").string() + "'\n" +
                                  after_read + same.potential + same.fix() + same.after +
                                  "thermo 1\nthermo_style custom " + same.thermo +
@@ -103,8 +106,8 @@ RunResult run_in_parts(const Variant &variant) {
 }
 
 void expect_equal(const State &found, const State &expected, double tolerance) {
-  ASSERT_EQ(found.atoms.size(), expected.atoms.size());
   ASSERT_FALSE(found.atoms.empty());
+  ASSERT_EQ(found.atoms.size(), expected.atoms.size());
   for (std::size_t i = 0; i < found.atoms.size(); ++i)
     for (std::size_t k = 0; k < found.atoms[i].size(); ++k)
       EXPECT_NEAR(found.atoms[i][k], expected.atoms[i][k], tolerance)
