@@ -102,11 +102,11 @@ std::string FixGODiff::why_not_direct() {
   const godiff_batch_v1 *service = service_of(force);
   if (!service)
     return fmt::format("pair_style {} has no batch service", force->pair_style);
-  if (service->abi != GODIFF_BATCH_ABI || service->size < sizeof(godiff_batch_v1))
+  if (service->abi != GODIFF_BATCH_ABI || service->size < GODIFF_BATCH_SMALLEST)
     return fmt::format("the batch service of pair_style {} has version {} and {} bytes, needed are "
                        "version {} and {} bytes",
                        force->pair_style, service->abi, service->size, int(GODIFF_BATCH_ABI),
-                       sizeof(godiff_batch_v1));
+                       GODIFF_BATCH_SMALLEST);
   return "";
 }
 

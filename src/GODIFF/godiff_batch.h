@@ -5,6 +5,7 @@
 #ifndef GODIFF_BATCH_H
 #define GODIFF_BATCH_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 #ifdef __cplusplus
@@ -48,7 +49,17 @@ typedef struct {
   int (*compute)(void *self, int64_t nsys, const int64_t *ptr, const int *type, const double *x,
                  const double *cell, const uint8_t *pbc, int want, double *energy, double *f,
                  double *virial, double *eatom);
+
+  /* Appended later; null, or not there, without GODIFF_BATCH_CAN_DEVICE. The same for a run with KOKKOS:
+     type, x, energy, f, virial and eatom are in the memory of the device that KOKKOS computes on, the others
+     on the host. What is read must have been written before the call; results have been when it returns. */
+  int (*compute_device)(void *self, int64_t nsys, const int64_t *ptr, const int *type,
+                        const double *x, const double *cell, const uint8_t *pbc, int want,
+                        double *energy, double *f, double *virial, double *eatom);
 } godiff_batch_v1;
+
+/* Bytes that every service has. */
+#define GODIFF_BATCH_SMALLEST offsetof(godiff_batch_v1, compute_device)
 
 #ifdef __cplusplus
 }

@@ -7,6 +7,7 @@
 #include "core/base/version.hpp"
 #include "fix_godiff.h"
 #include "pair_mace.h"
+#include "pair_mace_styles.hpp"
 #include "plugin_host.hpp"
 #ifdef LMP_KOKKOS
 #include "fix_godiff_kokkos.h"
@@ -77,4 +78,9 @@ extern "C" void lammpsplugin_init(void *lmp, void *handle, void *regfunc) {
     add(&plugin, lmp);
   };
   add_pair("mace", &create_pair_mace);
+#ifdef LMP_KOKKOS
+  add_pair("mace/kk", &GODiff::create_pair_mace_kk);
+  add_pair("mace/kk/device", &GODiff::create_pair_mace_kk);
+  add_pair("mace/kk/host", &GODiff::create_pair_mace_kk_host);
+#endif
 }

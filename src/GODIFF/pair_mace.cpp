@@ -157,6 +157,10 @@ std::string symbols_of(const godiff::MaceInfo &info) {
 
 }  // namespace
 
+int PairMACE::default_threads() {
+  return comm->nprocs > 1 ? 1 : GODiff::count_threads(world);
+}
+
 void PairMACE::coeff(int narg, char **arg) {
   if (!allocated)
     allocate();
@@ -200,9 +204,7 @@ void PairMACE::coeff(int narg, char **arg) {
   options.charge = impl->settings.charge;
   options.spin = impl->settings.spin;
   options.jit = impl->settings.jit;
-  impl->threads = impl->settings.threads > 0 ? impl->settings.threads
-                  : comm->nprocs > 1         ? 1
-                                             : GODiff::count_threads(world);
+  impl->threads = impl->settings.threads > 0 ? impl->settings.threads : default_threads();
   // What there was before stays until the new one is known to be right.
   std::unique_ptr<godiff::MaceModel> model;
   std::string problem;

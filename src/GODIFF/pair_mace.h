@@ -8,6 +8,9 @@ PairStyle(mace,PairMACE);
 #ifndef LMP_PAIR_MACE_H
 #define LMP_PAIR_MACE_H
 
+#include <functional>
+#include <string>
+
 #include "pair.h"
 
 namespace LAMMPS_NS {
@@ -32,10 +35,25 @@ public:
   int pack_reverse_comm(int, int, double *) override;
   void unpack_reverse_comm(int, int *, double *) override;
 
-private:
+protected:
   struct Impl;  // keeps the core library out of this header
   Impl *impl;
 
+  /// Threads for LibTorch where the user says nothing. Collective.
+  virtual int default_threads();
+
+  // pair_mace_compute.cpp
+  std::string name_of(int) const;
+  void add_times(double begin, double built, double evaluated);
+  void call_model(bigint nodes, bigint edges, const std::function<void()> &call);
+  [[noreturn]] void refuse_contact(int i, int j, double distance);
+  [[noreturn]] void refuse_number(const char *what, int i);
+  void check_torque(const double *mine);
+
+  // pair_mace_output.cpp
+  void print_sizes(bigint nodes, bigint edges);
+
+private:
   // pair_mace.cpp
   void allocate();
   void choose_mode();
@@ -43,7 +61,6 @@ private:
   void give_back_cutoff();
 
   // pair_mace_compute.cpp
-  std::string name_of(int) const;
   void build_graph();
   void evaluate();
   void check_numbers();
@@ -52,7 +69,6 @@ private:
   // pair_mace_output.cpp
   void print_model(const char *);
   void print_mode();
-  void print_sizes();
 };
 
 }  // namespace LAMMPS_NS

@@ -22,7 +22,7 @@ void PairMACE::compute(int eflag, int vflag) {
   const double begin = platform::walltime();
   build_graph();
   if (impl->announce)
-    print_sizes();
+    print_sizes(impl->domain.graph().n_nodes(), impl->domain.graph().n_edges());
   impl->announce = false;
   const double built = platform::walltime();
   evaluate();
@@ -30,10 +30,13 @@ void PairMACE::compute(int eflag, int vflag) {
   if (impl->settings.check != MaceCheck::OFF)
     check_numbers();
   tally();
-  const double tallied = platform::walltime();
+  add_times(begin, built, evaluated);
+}
 
+// A step is over.
+void PairMACE::add_times(double begin, double built, double evaluated) {
   impl->times[Impl::GRAPH] += built - begin;
-  impl->times[Impl::SCATTER] += tallied - evaluated;
+  impl->times[Impl::SCATTER] += platform::walltime() - evaluated;
   impl->calls++;
 }
 
@@ -43,6 +46,18 @@ std::string PairMACE::name_of(int i) const {
     return std::to_string(atom->tag[i]);
   const double *const x = atom->x[i];
   return fmt::format("at ({:.6g}, {:.6g}, {:.6g})", x[0], x[1], x[2]);
+}
+
+void PairMACE::refuse_contact(int i, int j, double distance) {
+  error->one(FLERR,
+             "Pair style mace: step {}, rank {}: atoms {} and {} are only {:.3g} Angstrom "
+             "apart: delete one of them (delete_atoms overlap) or begin with another structure",
+             update->ntimestep, comm->me, name_of(i), name_of(j), distance);
+}
+
+void PairMACE::refuse_number(const char *what, int i) {
+  error->one(FLERR, "Pair style mace: step {}, rank {}: the {} of atom {} is not a finite number",
+             update->ntimestep, comm->me, what, name_of(i));
 }
 
 void PairMACE::build_graph() {
@@ -69,26 +84,18 @@ void PairMACE::build_graph() {
   const godiff::MaceInfo &info = impl->model->info();
   const int layers = impl->mode == MaceMode::GHOST ? info.layers : 1;
   if (const auto contact = impl->domain.build(neighbours, info.r_max, layers))
-    error->one(FLERR,
-               "Pair style mace: step {}, rank {}: atoms {} and {} are only {:.3g} Angstrom "
-               "apart: delete one of them (delete_atoms overlap) or begin with another structure",
-               update->ntimestep, comm->me, name_of(contact->first), name_of(contact->second),
-               contact->distance);
+    refuse_contact(contact->first, contact->second, contact->distance);
   impl->rows.set_domain(impl->domain, n_atoms);
 }
 
-void PairMACE::evaluate() {
-  const godiff::MaceGraph &graph = impl->domain.graph();
+// Calls the model; what goes wrong names the step and the size of the graph.
+void PairMACE::call_model(bigint nodes, bigint edges, const std::function<void()> &call) {
   const godiff::MaceTimes before = impl->model->times();
-  const double travelled = impl->rows.seconds();
   std::string problem;
   const char *remedy = "";
   try {
     const GODiff::ThreadScope scope(impl->threads);
-    if (impl->mode == MaceMode::MESSAGE)
-      impl->model->evaluate_layers(graph, impl->domain.n_owned(), true, impl->rows, impl->result);
-    else
-      impl->model->evaluate(graph, true, impl->result);
+    call();
   } catch (const godiff::MaceOutOfMemory &) {
     problem = GODiff::caught_message();
     remedy = impl->mode == MaceMode::GHOST
@@ -99,21 +106,54 @@ void PairMACE::evaluate() {
   }
   if (!problem.empty())
     error->one(FLERR, "Pair style mace: step {}, rank {}, {} nodes, {} edges: {}{}",
-               update->ntimestep, comm->me, graph.n_nodes(), graph.n_edges(), problem, remedy);
+               update->ntimestep, comm->me, nodes, edges, problem, remedy);
 
   const godiff::MaceTimes after = impl->model->times();
   impl->times[Impl::FORWARD] += after.forward - before.forward;
   impl->times[Impl::BACKWARD] += after.backward - before.backward;
+}
+
+void PairMACE::evaluate() {
+  const godiff::MaceGraph &graph = impl->domain.graph();
+  const double travelled = impl->rows.seconds();
+  call_model(graph.n_nodes(), graph.n_edges(), [&] {
+    if (impl->mode == MaceMode::MESSAGE)
+      impl->model->evaluate_layers(graph, impl->domain.n_owned(), true, impl->rows, impl->result);
+    else
+      impl->model->evaluate(graph, true, impl->result);
+  });
   impl->times[Impl::COMMUNICATION] += impl->rows.seconds() - travelled;
 }
 
-namespace {
-
 // The virial has no antisymmetric part: turning all edges together changes no energy. This relates the
-// gradients of all ranks, so that wrong ones are seen.
-void check_torque(LAMMPS *lmp, const godiff::MaceGraph &graph, const godiff::MaceResult &result,
-                  bool single_precision) {
-  double mine[4] = {0.0, 0.0, 0.0, 0.0}, all[4];
+// gradients of all ranks, so that wrong ones are seen. `mine`: sum v x dE/dv, sum |v| |dE/dv|.
+void PairMACE::check_torque(const double *mine) {
+  double all[4];
+  MPI_Allreduce(mine, all, 4, MPI_DOUBLE, MPI_SUM, world);
+  // Thousands of roundings of the model, in its precision.
+  const double rounding = impl->model->info().single_precision ? 1e-3 : 1e-9;
+  const double torque = std::hypot(all[0], all[1], all[2]);
+  if (torque > rounding * all[3])
+    error->all(FLERR,
+               "Pair style mace: step {}: turning all atoms would change the energy by {:.3g} "
+               "eV per radian: the model is not invariant, or the ranks do not agree on its "
+               "features",
+               update->ntimestep, torque);
+}
+
+void PairMACE::check_numbers() {
+  const godiff::MaceGraph &graph = impl->domain.graph();
+  const godiff::MaceResult &result = impl->result;
+  const std::vector<int> &atoms = impl->domain.atom_of_node();
+  for (std::int64_t node = 0; node < impl->domain.n_owned(); ++node)
+    if (!std::isfinite(result.node_energies[node]))
+      refuse_number("energy", atoms[node]);
+  for (std::int64_t k = 0; k < 3 * graph.n_edges(); ++k)
+    if (!std::isfinite(result.edge_gradients[k]))
+      refuse_number("force", atoms[graph.receivers[k / 3]]);
+  if (impl->settings.check != MaceCheck::FULL)
+    return;
+  double mine[4] = {0.0, 0.0, 0.0, 0.0};
   const double *const v = graph.vectors.data(), *const g = result.edge_gradients.data();
   for (std::int64_t e = 0; e < 3 * graph.n_edges(); e += 3) {
     mine[0] += v[e] * g[e + 1] - v[e + 1] * g[e];
@@ -121,35 +161,7 @@ void check_torque(LAMMPS *lmp, const godiff::MaceGraph &graph, const godiff::Mac
     mine[2] += v[e + 1] * g[e + 2] - v[e + 2] * g[e + 1];
     mine[3] += std::hypot(v[e], v[e + 1], v[e + 2]) * std::hypot(g[e], g[e + 1], g[e + 2]);
   }
-  MPI_Allreduce(mine, all, 4, MPI_DOUBLE, MPI_SUM, lmp->world);
-  // Thousands of roundings of the model, in its precision.
-  const double rounding = single_precision ? 1e-3 : 1e-9;
-  const double torque = std::hypot(all[0], all[1], all[2]);
-  if (torque > rounding * all[3])
-    lmp->error->all(FLERR,
-                    "Pair style mace: step {}: turning all atoms would change the energy by {:.3g} "
-                    "eV per radian: the model is not invariant, or the ranks do not agree on its "
-                    "features",
-                    lmp->update->ntimestep, torque);
-}
-
-}  // namespace
-
-void PairMACE::check_numbers() {
-  const godiff::MaceGraph &graph = impl->domain.graph();
-  const godiff::MaceResult &result = impl->result;
-  const auto fail = [&](const char *what, std::int64_t node) {
-    error->one(FLERR, "Pair style mace: step {}, rank {}: the {} of atom {} is not a finite number",
-               update->ntimestep, comm->me, what, name_of(impl->domain.atom_of_node()[node]));
-  };
-  for (std::int64_t node = 0; node < impl->domain.n_owned(); ++node)
-    if (!std::isfinite(result.node_energies[node]))
-      fail("energy", node);
-  for (std::int64_t k = 0; k < 3 * graph.n_edges(); ++k)
-    if (!std::isfinite(result.edge_gradients[k]))
-      fail("force", graph.receivers[k / 3]);
-  if (impl->settings.check == MaceCheck::FULL)
-    check_torque(lmp, graph, result, impl->model->info().single_precision);
+  check_torque(mine);
 }
 
 void PairMACE::tally() {

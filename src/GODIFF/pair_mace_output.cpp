@@ -57,9 +57,8 @@ void PairMACE::print_mode() {
   impl->printed_mode = text;
 }
 
-void PairMACE::print_sizes() {
-  const godiff::MaceGraph &graph = impl->domain.graph();
-  const bigint mine[2] = {graph.n_nodes(), graph.n_edges()};
+void PairMACE::print_sizes(bigint nodes, bigint edges) {
+  const bigint mine[2] = {nodes, edges};
   bigint sum[2], most[2];
   MPI_Reduce(mine, sum, 2, MPI_LMP_BIGINT, MPI_SUM, 0, world);
   MPI_Reduce(mine, most, 2, MPI_LMP_BIGINT, MPI_MAX, 0, world);

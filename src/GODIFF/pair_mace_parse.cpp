@@ -98,6 +98,7 @@ void Parser::head(int i) {
 
 // Each rank looks on its machine. What the first one without the device says is the message of all.
 void Parser::device(int i) {
+  s.device_word = word(i);
   std::string problem;
   try {
     s.device = mace_device(lmp, word(i));

@@ -26,8 +26,9 @@ enum class MaceNumbers { MODEL, SINGLE, DOUBLE };
 /// What the words of pair_style mace say.
 struct MaceSettings {
   MaceMode mode = MaceMode::AUTO;
-  std::string head;            ///< empty: the one that the file was exported with
-  std::string device = "cpu";  ///< of this rank, as "cpu", "cuda:1"
+  std::string head;                  ///< empty: the one that the file was exported with
+  std::string device = "cpu";        ///< of this rank, as "cpu", "cuda:1"
+  std::string device_word = "auto";  ///< what the user says
   MaceNumbers precision = MaceNumbers::MODEL;
   std::int64_t max_edges = 0;  ///< of one call with several structures; 0: chosen
   int threads = 0;             ///< 0: chosen

@@ -4,14 +4,16 @@
 
 #include <filesystem>
 #include <string>
+#include <vector>
 
 namespace godiff::testing {
 
 /// One LAMMPS. All of them in a test share the process, its MPI and the working folder.
 class Instance {
 public:
-  /// Starts it with its screen output and its log in NAME.screen and NAME.log.
-  explicit Instance(const std::string &name);
+  /// Starts it with its screen output and its log in NAME.screen and NAME.log, and with more words of
+  /// the command line.
+  explicit Instance(const std::string &name, const std::vector<std::string> &args = {});
   ~Instance();
   Instance(const Instance &) = delete;
   Instance &operator=(const Instance &) = delete;
@@ -33,6 +35,9 @@ private:
   void *handle_ = nullptr;
   std::filesystem::path screen_;
 };
+
+/// Whether LAMMPS has the package KOKKOS and it computes on the host.
+bool kokkos_on_the_host();
 
 /// Makes a fresh folder the working folder until the end of its life, and puts `data` into data.slab.
 class WorkingFolder {

@@ -19,8 +19,10 @@ namespace fs = std::filesystem;
 
 namespace godiff::testing {
 
-Instance::Instance(const std::string &name) : screen_(fs::absolute(name + ".screen")) {
+Instance::Instance(const std::string &name, const std::vector<std::string> &args) :
+    screen_(fs::absolute(name + ".screen")) {
   std::vector<std::string> words{"lmp", "-nocite", "-log", name + ".log", "-screen", screen_};
+  words.insert(words.end(), args.begin(), args.end());
   std::vector<char *> argv;
   for (auto &word : words)
     argv.push_back(&word[0]);
@@ -69,6 +71,15 @@ double Instance::fix_scalar(const char *id) const {
 std::string Instance::screen() const {
   lammps_flush_buffers(handle_);
   return read_file(screen_);
+}
+
+bool kokkos_on_the_host() {
+  if (!lammps_config_has_package("KOKKOS"))
+    return false;
+  for (const char *api : {"cuda", "hip", "sycl"})
+    if (lammps_config_accelerator("KOKKOS", "api", api))
+      return false;
+  return true;
 }
 
 WorkingFolder::WorkingFolder(const std::string &data) : before_(fs::current_path()) {

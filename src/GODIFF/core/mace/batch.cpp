@@ -80,7 +80,7 @@ void check_structures(const MaceStructures &s, double cutoff, std::int64_t n_spe
       fail(which, "has " + std::to_string(n) + " atoms");
   for (std::int64_t which = 0; which < s.count; ++which) {
     const std::int64_t n = atoms_of(s, which);
-    for (std::int64_t i = s.first_atom[which]; i < s.first_atom[which + 1]; ++i)
+    for (std::int64_t i = s.first_atom[which]; s.species && i < s.first_atom[which + 1]; ++i)
       if (s.species[i] < 0 || s.species[i] >= n_species)
         fail(which, "has an atom of species " + std::to_string(s.species[i]) +
                         ", the model knows 0 to " + std::to_string(n_species - 1));
@@ -136,16 +136,38 @@ bool append_structure(const MaceStructures &s, std::int64_t which, double cutoff
   return true;
 }
 
-MaceBatch::MaceBatch(MaceModel &model, std::int64_t max_edges) :
-    model_(model),
-    max_edges_(max_edges),
-    growing_(max_edges == 0 && model.info().device != "cpu") {
+MaceEdgeBudget::MaceEdgeBudget(std::int64_t max_edges, const std::string &device) :
+    most_(max_edges),
+    growing_(max_edges == 0 && device != "cpu") {
   if (max_edges < 0)
     throw Error("the number of edges of a batch is " + std::to_string(max_edges) +
                 " but must be positive, or 0 for automatic");
   if (max_edges == 0)
-    max_edges_ = growing_ ? FIRST_DEVICE_EDGES : CPU_EDGES;
+    most_ = growing_ ? FIRST_DEVICE_EDGES : CPU_EDGES;
 }
+
+void MaceEdgeBudget::succeeded(std::int64_t edges) {
+  if (growing_ && edges > most_ / 2)
+    most_ *= 2;
+}
+
+void MaceEdgeBudget::failed(const MaceOutOfMemory &error, std::int64_t structures,
+                            std::int64_t atoms, std::int64_t edges) {
+  growing_ = false;
+  if (structures == 1)
+    throw MaceOutOfMemory("one structure alone, with " + std::to_string(atoms) + " atoms and " +
+                          std::to_string(edges) +
+                          " edges, takes more memory than there is: use fewer atoms, single "
+                          "precision or another device (" +
+                          error.what() + ")");
+  if (edges <= 1)
+    throw error;  // cutting at edges would cut nothing
+  most_ = edges / 2;
+}
+
+MaceBatch::MaceBatch(MaceModel &model, std::int64_t max_edges) :
+    model_(model),
+    budget_(max_edges, model.info().device) {}
 
 void MaceBatch::compute(const MaceStructures &structures, const MaceBatchResult &result) {
   const MaceInfo &info = model_.info();
@@ -172,7 +194,7 @@ void MaceBatch::compute(const MaceStructures &structures, const MaceBatchResult 
         fill(structures, next, std::numeric_limits<double>::quiet_NaN(), result);
         continue;
       }
-      if (!chosen_.empty() && graph_.n_edges() + one.n_edges() > max_edges_)
+      if (!chosen_.empty() && graph_.n_edges() + one.n_edges() > budget_.most())
         break;
       append_graph(one, graph_);
       chosen_.push_back(next);
@@ -191,22 +213,12 @@ bool MaceBatch::evaluate(bool gradients) {
   try {
     model_.evaluate(graph_, gradients, result_);
   } catch (const MaceOutOfMemory &e) {
-    growing_ = false;
-    if (graph_.n_graphs() == 1)
-      throw MaceOutOfMemory("one structure alone, with " + std::to_string(graph_.n_nodes()) +
-                            " atoms and " + std::to_string(edges) +
-                            " edges, takes more memory than there is: use fewer atoms, single "
-                            "precision or another device (" +
-                            e.what() + ")");
-    if (edges <= 1)
-      throw;  // cutting at edges would cut nothing
-    max_edges_ = edges / 2;
+    budget_.failed(e, graph_.n_graphs(), graph_.n_nodes(), edges);
     return false;
   }
   ++calls_;
   largest_call_ = std::max(largest_call_, edges);
-  if (growing_ && edges > max_edges_ / 2)
-    max_edges_ *= 2;
+  budget_.succeeded(edges);
   return true;
 }
 

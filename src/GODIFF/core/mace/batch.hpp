@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 #include <vector>
 
 #include "core/mace/model.hpp"
@@ -26,8 +27,8 @@ struct MaceBatchResult {
   double *atom_energies = nullptr;  ///< [n_atoms]
 };
 
-/// Throws godiff::Error for structures that make no sense, naming the first one: atoms that are not in
-/// order, a species that is not below `n_species`, a periodic cell without volume or so thin that its
+/// Throws godiff::Error for structures that make no sense, naming the first one (positions are not looked
+/// at, nor species if they are null): atoms that are not in order, a species that is not below `n_species`, a periodic cell without volume or so thin that its
 /// images cannot be numbered.
 void check_structures(const MaceStructures &structures, double cutoff, std::int64_t n_species);
 
@@ -38,12 +39,31 @@ void check_structures(const MaceStructures &structures, double cutoff, std::int6
 bool append_structure(const MaceStructures &structures, std::int64_t which, double cutoff,
                       MaceGraph &graph);
 
+/// How many edges a model is given at once.
+class MaceEdgeBudget {
+public:
+  /// 0 edges: 12,000 on a CPU; on another device as many as its memory holds, found by doubling from
+  /// call to call until it runs out. Throws godiff::Error for a negative number.
+  MaceEdgeBudget(std::int64_t max_edges, const std::string &device);
+
+  std::int64_t most() const { return most_; }
+  /// A call with so many edges was not too much.
+  void succeeded(std::int64_t edges);
+  /// A call was too much: the next one may have half as many edges. Throws MaceOutOfMemory, naming atoms
+  /// and edges, when one structure alone was it.
+  void failed(const MaceOutOfMemory &error, std::int64_t structures, std::int64_t atoms,
+              std::int64_t edges);
+
+private:
+  std::int64_t most_;
+  bool growing_;  // until memory has run out
+};
+
 /// Evaluates structures with few calls of a model: as many whole structures at once as have at most
 /// `max_edges` edges together.
 class MaceBatch {
 public:
-  /// 0 edges: 12,000 on a CPU; on another device as many as its memory holds, found by doubling from
-  /// call to call until it runs out. The model must outlive the batch.
+  /// `max_edges` as in MaceEdgeBudget. The model must outlive the batch.
   MaceBatch(MaceModel &model, std::int64_t max_edges);
 
   /// When memory runs out, half as many edges are tried, and remembered. Throws MaceOutOfMemory, naming
@@ -51,7 +71,7 @@ public:
   void compute(const MaceStructures &structures, const MaceBatchResult &result);
 
   /// Largest number of edges of one call now, and what the calls so far have had.
-  std::int64_t max_edges() const { return max_edges_; }
+  std::int64_t max_edges() const { return budget_.most(); }
   std::int64_t calls() const { return calls_; }
   std::int64_t largest_call() const { return largest_call_; }
 
@@ -60,8 +80,7 @@ private:
   void scatter(const MaceStructures &structures, const MaceBatchResult &result) const;
 
   MaceModel &model_;
-  std::int64_t max_edges_;
-  bool growing_;  // until memory has run out
+  MaceEdgeBudget budget_;
   std::int64_t calls_ = 0;
   std::int64_t largest_call_ = 0;     // edges
   MaceGraph graph_;                   // of the present call
