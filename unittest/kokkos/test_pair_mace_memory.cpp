@@ -8,7 +8,6 @@
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
-#include <fstream>
 #include <string>
 #include <vector>
 
@@ -27,11 +26,9 @@
 #include "library.h"
 #include "pair.h"
 
-#include "testing/mace_run.hpp"
+#include "testing/lammps_runner.hpp"
 
 using godiff::testing::fresh_folder;
-using godiff::testing::MaceGolden;
-using godiff::testing::MaceRun;
 using namespace LAMMPS_NS;
 
 namespace {
@@ -86,19 +83,21 @@ const auto *const mpi = ::testing::AddGlobalTestEnvironment(new Mpi);
 class Simulation {
 public:
   Simulation(const std::string &words, const char *commands) {
-    MaceRun run(MaceGolden("pt_two_layers"), "slab");
-    run.words = words;
-    const std::filesystem::path folder = fresh_folder();
-    const std::string data = (folder / "data.slab").string(), log = (folder / "log").string();
-    std::ofstream(data) << run.data();
+    const std::string log = (fresh_folder() / "log").string();
     std::vector<std::string> args{"lmp", "-nocite", "-log", log, "-screen", "none",
                                   "-k",  "on",      "t",    "1", "-sf",     "kk"};
     std::vector<char *> argv;
     for (std::string &arg : args)
       argv.push_back(arg.data());
     handle_ = lammps_open(static_cast<int>(argv.size()), argv.data(), MPI_COMM_WORLD, nullptr);
-    run_commands("units metal\nboundary p p f\nread_data " + data + "\n" + run.pair_commands() +
-                 "velocity all create 300 7\nfix 1 all nve\n" + commands);
+    run_commands("units metal\nboundary p p f\nlattice fcc 3.95\nregion box block 0 2 0 2 0 3\n"
+                 "create_box 1 box\nregion slab block 0 2 0 2 0.2 1.8\n"
+                 "create_atoms 1 region slab\nmass 1 195.0\n"
+                 "displace_atoms all random 0.1 0.1 0.1 4711\npair_style mace " +
+                 words +
+                 "\npair_coeff * * " GODIFF_SOURCE_DIR "/unittest/mace/pt_two_layers.pt Pt\n"
+                 "velocity all create 300 7\nfix 1 all nve\n" +
+                 commands);
   }
   Simulation(const Simulation &) = delete;
   Simulation &operator=(const Simulation &) = delete;
