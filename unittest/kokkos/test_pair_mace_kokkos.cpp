@@ -208,7 +208,7 @@ TEST(PairMaceKokkos, EveryPackageOptionGivesTheSame) {
   const MaceGolden golden("pt_two_layers");
   for (const Words &package : {Words{"comm", "no"}, Words{"comm", "host"}, Words{"comm", "device"},
                                Words{"neigh", "half", "newton", "on"},
-                               Words{"neigh", "full", "newton", "on", "neigh/transpose", "on"}})
+                               Words{"neigh", "half", "newton", "on", "neigh/transpose", "on"}})
     for (const int nprocs : {1, 2}) {
       MaceRun run(golden, "slab");
       run.options.nprocs = nprocs;
@@ -336,6 +336,11 @@ TEST(PairMaceKokkos, WhatCannotBeIsSaidInALine) {
                              "-sf kk, or use pair_style mace"),
       std::string::npos)
       << run.run().error();
+
+  MaceRun newton(golden, "slab");
+  use_kokkos(newton, 1, {"neigh", "full", "newton", "off"});
+  EXPECT_NE(newton.run().error().find("start LAMMPS with -pk kokkos newton on neigh half"),
+            std::string::npos);
 
   MaceRun nsq(golden, "slab");
   use_kokkos(nsq);
