@@ -248,7 +248,9 @@ TEST(PairMaceKokkos, ThreadsChangeNoBit) {
     MaceRun run(golden, "triclinic");
     run.structure = run.structure.repeated(2, 1, 1);
     run.words = std::string("threads 1 mode ") + mode;
-    run.before = "velocity all create 600 99\nfix 1 all nve\nneigh_modify every 2 check no\n";
+    // Not "velocity create": the temperature that it scales is summed by threads.
+    run.before = "velocity all set 20 -10 15 units box\nfix 1 all nve\n"
+                 "neigh_modify every 2 check no\n";
     run.commands = "run 6";
     std::string first;
     for (const int threads : {1, 2}) {
