@@ -65,7 +65,8 @@ else()
     set(GODIFF_PRELOADS_TORCH ON)
   endif()
 endif()
-godiff_shell_quote(GODIFF_SH_PRELOAD "${_preload}")
+set(GODIFF_PRELOAD "${_preload}")
+godiff_shell_quote(GODIFF_SH_PRELOAD "${GODIFF_PRELOAD}")
 
 foreach(_name lmp mpirun)
   configure_file("${CMAKE_CURRENT_LIST_DIR}/${_name}.sh.in" "${GODIFF_LAUNCHER_DIR}/${_name}" @ONLY

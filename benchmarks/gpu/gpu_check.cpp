@@ -3,9 +3,10 @@
 // test framework. benchmarks/gpu_check builds and runs it.
 //
 //   gpu_check [--device cuda|cpu] [--model FILE] [--systems S2,12x12x4-56] [--seconds N]
-//             [--threads N] [--only check|time]
+//             [--threads N] [--only check|time] [--kokkos yes|no]
 #include <cstdio>
 #include <exception>
+#include <memory>
 #include <sstream>
 #include <string>
 
@@ -16,6 +17,9 @@
 #include "core/base/error.hpp"
 #include "core/base/version.hpp"
 #include "core/network/device.hpp"
+#ifdef GODIFF_KOKKOS
+#include "kokkos.hpp"
+#endif
 #include "report.hpp"
 #include "work.hpp"
 
@@ -29,6 +33,7 @@ struct Given {
   std::string device = "cuda";
   std::string only;
   int threads = 0;
+  bool kokkos = true;  // where it is built in
 };
 
 double number(const std::string &name, const std::string &text) {
@@ -64,6 +69,8 @@ Given read(int argc, char **argv) {
         given.options.systems.push_back(word);
     } else if (name == "--only" && (value == "check" || value == "time")) {
       given.only = value;
+    } else if (name == "--kokkos" && (value == "yes" || value == "no")) {
+      given.kokkos = value == "yes";
     } else {
       throw godiff::Error("no option " + name + " " + value +
                           ": the first lines of benchmarks/gpu/gpu_check.cpp list them");
@@ -81,6 +88,16 @@ int run(int argc, char **argv) {
   report.note("device: " + given.options.device.str());
   report.note("GODIFF: " + std::string(godiff::version()));
   report.note("LibTorch: " GODIFF_TORCH_VERSION);
+#ifdef GODIFF_KOKKOS
+  std::unique_ptr<godiff_bench::KokkosScope> kokkos;
+  if (given.kokkos)
+    kokkos = std::make_unique<godiff_bench::KokkosScope>(given.options.device);
+  if (kokkos && given.only != "time")
+    check_streams(given.options, report);
+  report.note(std::string("Kokkos: ") + (kokkos ? "on" : "off"));
+#else
+  report.note("Kokkos: not built in");
+#endif
   report.note("CPU threads: " + std::to_string(at::get_num_threads()));
   const bool with_mace = !given.options.model.empty();
   if (given.only != "time") {
