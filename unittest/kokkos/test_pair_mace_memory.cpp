@@ -94,8 +94,9 @@ class Simulation {
 public:
   Simulation(const std::string &words, const char *commands) {
     const std::string log = (fresh_folder() / "log").string();
-    std::vector<std::string> args{"lmp", "-nocite", "-log", log, "-screen", "none",
-                                  "-k",  "on",      "t",    "1", "-sf",     "kk"};
+    std::vector<std::string> args{"lmp", "-nocite", "-log", log,   "-screen", "none",
+                                  "-k",  "on",      "t",    "1",   "-sf",     "kk",
+                                  "-pk", "kokkos",  "comm", "host"};
     std::vector<char *> argv;
     for (std::string &arg : args)
       argv.push_back(arg.data());
@@ -144,7 +145,7 @@ int count(const std::vector<Call> &list, bool modified, bool legacy, std::uint64
 
 }  // namespace
 
-// No list is made between the steps: what runs of 2 and of 7 steps differ by are 5 steps and nothing else.
+// Ghosts are filled where KOKKOS computes ("comm host" is that here), and no list is made between the steps: what runs of 2 and of 7 steps differ by are 5 steps and nothing else.
 TEST(PairMaceMemory, AStepLeavesArraysOnTheDevice) {
   Simulation run("mode message", "neigh_modify delay 100 every 100 check no\nthermo 1000\nrun 1\n");
   ASSERT_EQ(run.pair()->datamask_modify & ~(F_MASK | ENERGY_MASK | VIRIAL_MASK), 0u);
