@@ -145,7 +145,8 @@ int count(const std::vector<Call> &list, bool modified, bool legacy, std::uint64
 
 }  // namespace
 
-// Ghosts are filled where KOKKOS computes ("comm host" is that here), and no list is made between the steps: what runs of 2 and of 7 steps differ by are 5 steps and nothing else.
+// Ghosts are filled where KOKKOS computes ("comm host" is that here), and no list is made between the
+// steps: what runs of 2 and of 7 steps differ by are 5 steps and nothing else.
 TEST(PairMaceMemory, AStepLeavesArraysOnTheDevice) {
   Simulation run("mode message", "neigh_modify delay 100 every 100 check no\nthermo 1000\nrun 1\n");
   ASSERT_EQ(run.pair()->datamask_modify & ~(F_MASK | ENERGY_MASK | VIRIAL_MASK), 0u);
