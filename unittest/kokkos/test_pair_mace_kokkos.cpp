@@ -329,6 +329,21 @@ TEST(PairMaceKokkos, AtomsOnEachOtherAreNamed) {
       << error;
 }
 
+// A velocity that is not a number, and no rebuild of neighbor lists that would see the position.
+TEST(PairMaceKokkos, NumbersThatAreNone) {
+  MaceRun run(MaceGolden("pt_two_layers"), "cluster");
+  run.before = "variable none atom exp(1000)-exp(1000)\nset atom 3 vx v_none\n"
+               "neigh_modify every 100 delay 100 check no\nfix move all nve\n";
+  run.commands = "run 3";
+  use_kokkos(run);
+  const RunResult result = run.run();
+  EXPECT_TRUE(result.contains("Pair style mace: step 1, rank 0: the energy of atom "))
+      << result.output;
+  EXPECT_TRUE(result.contains(" is not a finite number")) << result.output;
+  run.words = "check off";
+  EXPECT_FALSE(run.run().contains("is not a finite number"));
+}
+
 TEST(PairMaceKokkos, WhatCannotBeIsSaidInALine) {
   const MaceGolden golden("pt_two_layers");
   MaceRun run(golden, "slab");
