@@ -105,6 +105,10 @@ template <class DeviceType> void PairMACEKokkos<DeviceType>::coeff(int narg, cha
 }
 
 template <class DeviceType> void PairMACEKokkos<DeviceType>::init_style() {
+  if (!force->newton_pair)
+    error->all(FLERR,
+               "Pair style mace/kk: newton on is needed, which KOKKOS allows together with half "
+               "neighbor lists only: start LAMMPS with -pk kokkos newton on neigh half");
   PairMACE::init_style();
   if (impl->mode == MaceMode::GHOST && neighbor->style != Neighbor::BIN)
     error->all(FLERR, "Pair style mace/kk: mode ghost needs the command: neighbor {} bin",
