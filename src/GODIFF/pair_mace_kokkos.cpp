@@ -18,6 +18,7 @@
 #include "neighbor.h"
 #include "platform.h"
 
+#include "core/network/device_stream.hpp"
 #include "godiff_glue.hpp"
 #include "pair_mace_batch_kokkos.hpp"
 #include "pair_mace_device.hpp"
@@ -203,6 +204,7 @@ template <class DeviceType> void PairMACEKokkos<DeviceType>::build() {
 }
 
 template <class DeviceType> void PairMACEKokkos<DeviceType>::evaluate_on_device() {
+  const godiff::DeviceStream stream;
   const GODiff::MaceEdgesKokkos<DeviceType> &edges = domain->edges();
   const double travelled = rows.seconds();
   call_model(edges.n_nodes, edges.n_edges, [&] {
