@@ -52,10 +52,12 @@ godiff_shell_quote(GODIFF_SH_MPIRUN "${GODIFF_MPIRUN}")
 # that one instead of its own: LibTorch goes first. The sanitizer must be there before LAMMPS, which is not
 # built with it, loads the plugin.
 set(_preload "")
+set(_sanitized "")
 set(GODIFF_PRELOADS_TORCH OFF)
 if(GODIFF_SANITIZERS STREQUAL "address")
   execute_process(COMMAND ${CMAKE_CXX_COMPILER} -print-file-name=libasan.so OUTPUT_VARIABLE _preload
                   OUTPUT_STRIP_TRAILING_WHITESPACE)
+  set(_sanitized yes)
 else()
   set(_torch_cpu "${GODIFF_TORCH_DIR}/lib/libtorch_cpu.so")
   execute_process(COMMAND ${CMAKE_COMMAND} -E env "LD_PRELOAD=${_torch_cpu}" ${CMAKE_COMMAND} -E true
@@ -67,6 +69,7 @@ else()
 endif()
 set(GODIFF_PRELOAD "${_preload}")
 godiff_shell_quote(GODIFF_SH_PRELOAD "${GODIFF_PRELOAD}")
+godiff_shell_quote(GODIFF_SH_SANITIZED "${_sanitized}")
 
 foreach(_name lmp mpirun)
   configure_file("${CMAKE_CURRENT_LIST_DIR}/${_name}.sh.in" "${GODIFF_LAUNCHER_DIR}/${_name}" @ONLY
