@@ -17,6 +17,7 @@
 #include "core/base/error.hpp"
 #include "core/base/fault.hpp"
 #include "core/io/safetensors.hpp"
+#include "core/network/device_stream.hpp"
 
 using namespace LAMMPS_NS;
 
@@ -190,6 +191,7 @@ bool FixGODiff::meet(bool leaving) {
 ------------------------------------------------------------------------- */
 
 void FixGODiff::lead(const int *flags, Plan &plan) {
+  const godiff::DeviceStream stream;
   const int worlds = impl->shared ? universe->nworlds : 1;
   if (flags[LOST] == worlds)
     throw godiff::Error("all worlds have lost atoms: check the pair style and the other fixes");

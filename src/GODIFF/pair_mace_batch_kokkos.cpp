@@ -8,6 +8,7 @@
 
 #include "core/base/error.hpp"
 #include "core/geometry/cell.hpp"
+#include "core/network/device_stream.hpp"
 #include "pair_mace_views_kokkos.hpp"
 
 namespace LAMMPS_NS {
@@ -397,6 +398,7 @@ void MaceBatchKokkos<DeviceType>::evaluate(const MaceBatchCall &call, std::int64
 }
 
 template <class DeviceType> void MaceBatchKokkos<DeviceType>::compute(const MaceBatchCall &call) {
+  const godiff::DeviceStream stream;
   if (call.nsys == 0)
     return;
   upload(call);

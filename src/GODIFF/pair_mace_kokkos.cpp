@@ -18,6 +18,7 @@
 #include "neighbor.h"
 #include "platform.h"
 
+#include "core/network/device_stream.hpp"
 #include "godiff_glue.hpp"
 #include "pair_mace_batch_kokkos.hpp"
 #include "pair_mace_device.hpp"
@@ -105,6 +106,10 @@ template <class DeviceType> void PairMACEKokkos<DeviceType>::coeff(int narg, cha
 }
 
 template <class DeviceType> void PairMACEKokkos<DeviceType>::init_style() {
+  if (!force->newton_pair)
+    error->all(FLERR,
+               "Pair style mace/kk: newton on is needed, which KOKKOS allows together with half "
+               "neighbor lists only: start LAMMPS with -pk kokkos newton on neigh half");
   PairMACE::init_style();
   if (impl->mode == MaceMode::GHOST && neighbor->style != Neighbor::BIN)
     error->all(FLERR, "Pair style mace/kk: mode ghost needs the command: neighbor {} bin",
@@ -199,6 +204,7 @@ template <class DeviceType> void PairMACEKokkos<DeviceType>::build() {
 }
 
 template <class DeviceType> void PairMACEKokkos<DeviceType>::evaluate_on_device() {
+  const godiff::DeviceStream stream;
   const GODiff::MaceEdgesKokkos<DeviceType> &edges = domain->edges();
   const double travelled = rows.seconds();
   call_model(edges.n_nodes, edges.n_edges, [&] {

@@ -102,6 +102,8 @@ void MaceTallyKokkos<DeviceType>::add_edges(const MaceEdgesKokkos<DeviceType> &e
   const auto centroid_virials = to.centroid_virials;
   const auto virial_of_node = virials_;
   const bool of_atoms = virials.data() != nullptr, centroid = centroid_virials.data() != nullptr;
+  // Known when compiled, but nvcc warns of loops that a constant leaves unreached.
+  const bool tensors = TENSORS;
   // A node is one atom: no two threads add to the same one.
   Kokkos::parallel_for(
       "mace:forces", Policy(0, edges.n_nodes), KOKKOS_LAMBDA(const std::int64_t n) {
@@ -109,7 +111,7 @@ void MaceTallyKokkos<DeviceType>::add_edges(const MaceEdgesKokkos<DeviceType> &e
         const int i = atoms(n);
         for (int k = 0; k < 3; ++k)
           forces(i, k) += static_cast<KK_ACC_FLOAT>(unit * sums.force[k]);
-        if (!TENSORS)
+        if (!tensors)
           return;
         for (int k = 0; k < 6; ++k)
           virial_of_node(6 * n + k) = unit * symmetric(sums.in, k);

@@ -65,8 +65,8 @@ private:
   using Policy = Kokkos::RangePolicy<DeviceType, Kokkos::IndexType<std::int64_t>>;
 
   Kokkos::View<double *, DeviceType> virials_;  // [6 * n_nodes] of the edges into a node
-  OrderedSum<DeviceType, 7> totals_;
-  OrderedSum<DeviceType, 4> torques_;
+  BlockSum<DeviceType, 7> totals_;
+  BlockSum<DeviceType, 4> torques_;
   bigint allocations_ = 0;
 };
 

@@ -59,7 +59,7 @@ template <class Number> KOKKOS_INLINE_FUNCTION void sort(Number *numbers, std::i
 
 /// Sums of N numbers over i = 0 ... n - 1. The order depends on n alone, not on the number of threads:
 /// blocks are added up one after the other, then blocks of the sums of blocks.
-template <class DeviceType, int N> class OrderedSum {
+template <class DeviceType, int N> class BlockSum {
 public:
   /// `term(i, sum)` adds to double sum[N]; the result is in `sum` on the host.
   template <class Term>

@@ -141,6 +141,21 @@ TEST_P(EngineGradients, EveryKindOfSystem) {
   }
 }
 
+TEST_P(EngineGradients, FixedShapes) {
+  if (godiff_test::by_rows())
+    GTEST_SKIP() << "the row kernels have no fixed shapes";
+  for (const EngineCase &c : engine_cases())
+    if (c.name == "S2 compact" || c.name == "S2 spread" || c.name == "alloy p p p" ||
+        c.name == "4x4x2 with 60" || c.name == "no edges") {
+      SCOPED_TRACE(c.name);
+      Twins twins(c.system, short_network(), dtype());
+      twins.engine.fix_shapes(true);
+      check_all(twins, c.positions);
+      // There is room for these by now.
+      check_all(twins, c.positions.flip(0).contiguous());
+    }
+}
+
 TEST_P(EngineGradients, EveryShapeOfNetwork) {
   const System alloy = small_alloy({true, true, false});
   const at::Tensor x = godiff_test::noised(godiff_test::small_alloy_mobile(), 2, 0.2, 30);

@@ -93,12 +93,15 @@ struct Audit {
   int steps = -1, to_host = -1, to_device = -1, conflicts = -1;
 };
 
-Audit audit(SmallSearch search) {
+// As KOKKOS does it on a GPU: with atoms sent from the device.
+Audit audit(SmallSearch search, int nprocs = 1) {
   search.before_read =
       "plugin load " GODIFF_AUDIT_PLUGIN "\natom_style atomic\n" + search.before_read;
   search.after += "fix audit all audit\n";
   search.commands = "thermo 1000000\nrun 20\n";
-  const RunResult run = search.run(with_kokkos());
+  RunOptions options = with_kokkos(1, nprocs);
+  options.args.insert(options.args.end(), {"-pk", "kokkos", "comm", "device"});
+  const RunResult run = search.run(options);
   EXPECT_TRUE(run.ok()) << run.output;
   Audit found;
   for (const std::string &line : lines_of(run.log)) {
@@ -261,6 +264,12 @@ TEST(FixKokkos, NothingOfAnAtomGoesToTheHostInAStep) {
       EXPECT_EQ(found.to_device, 0);
       EXPECT_EQ(found.conflicts, 0);
     }
+  // Nor with two ranks, to whatever rank it goes.
+  SmallSearch two = jumps();
+  two.before_read = "processors 2 1 1\n";
+  const Audit found = audit(two, 2);
+  EXPECT_EQ(found.to_host, 0);
+  EXPECT_EQ(found.conflicts, 0);
   // Training does not change that.
   SmallSearch trained;
   trained.samples = 10;
@@ -326,7 +335,7 @@ TEST(FixKokkos, LeavesTheBestStructure) {
     search.after = "fix freeze template setforce 0.0 0.0 0.0\n";
     search.before_read = nprocs == 2 ? "processors 2 1 1\n" : "";
     search.commands = "run 20\nwrite_data best.data\nrun 0\nminimize 0 1e-6 20 100\nunfix s\n"
-                      "run 0\nclear\nunits metal\nboundary p p f\nread_data best.data\n" +
+                      "run 0\nclear\nunits metal\nboundary p p f\nread_data best.data nocoeff\n" +
                       search.potential + "thermo_modify format float %20.15g\nrun 0\n";
     const RunResult run = search.run(with_kokkos(1, nprocs));
     ASSERT_TRUE(run.ok()) << run.output;
@@ -380,10 +389,8 @@ TEST(FixKokkos, Refusals) {
   search.words = "device cuda:99";
   expect_error(refusal(search.input()), "device cuda:99: ");
   search.words = "";
-  search.commands = "create_atoms 1 single 1.0 1.0 6.0\nrun 6\n";
-  EXPECT_TRUE(refusal(search.input()).empty());
   search.commands = "run 2\ncreate_atoms 1 single 1.0 1.0 6.0\nrun 4\n";
-  expect_error(refusal(search.input()), "atoms");
+  expect_error(refusal(search.input()), "there are 21 atoms, 20 when the search began");
 
   std::string input = SmallSearch().input();
   input.replace(input.find("mobile godiff"), 13, "mobile godiff/kk");

@@ -208,7 +208,7 @@ TEST(PairMaceKokkos, EveryPackageOptionGivesTheSame) {
   const MaceGolden golden("pt_two_layers");
   for (const Words &package : {Words{"comm", "no"}, Words{"comm", "host"}, Words{"comm", "device"},
                                Words{"neigh", "half", "newton", "on"},
-                               Words{"neigh", "full", "newton", "on", "neigh/transpose", "on"}})
+                               Words{"neigh", "half", "newton", "on", "neigh/transpose", "on"}})
     for (const int nprocs : {1, 2}) {
       MaceRun run(golden, "slab");
       run.options.nprocs = nprocs;
@@ -248,7 +248,9 @@ TEST(PairMaceKokkos, ThreadsChangeNoBit) {
     MaceRun run(golden, "triclinic");
     run.structure = run.structure.repeated(2, 1, 1);
     run.words = std::string("threads 1 mode ") + mode;
-    run.before = "velocity all create 600 99\nfix 1 all nve\nneigh_modify every 2 check no\n";
+    // Not "velocity create": the temperature that it scales is summed by threads.
+    run.before = "velocity all set 20 -10 15 units box\nfix 1 all nve\n"
+                 "neigh_modify every 2 check no\n";
     run.commands = "run 6";
     std::string first;
     for (const int threads : {1, 2}) {
@@ -327,6 +329,21 @@ TEST(PairMaceKokkos, AtomsOnEachOtherAreNamed) {
       << error;
 }
 
+// A velocity that is not a number, and no rebuild of neighbor lists that would see the position.
+TEST(PairMaceKokkos, NumbersThatAreNone) {
+  MaceRun run(MaceGolden("pt_two_layers"), "cluster");
+  run.before = "variable none atom exp(1000)-exp(1000)\nset atom 3 vx v_none\n"
+               "neigh_modify every 100 delay 100 check no\nfix move all nve\n";
+  run.commands = "run 3";
+  use_kokkos(run);
+  const RunResult result = run.run();
+  EXPECT_TRUE(result.contains("Pair style mace: step 1, rank 0: the energy of atom "))
+      << result.output;
+  EXPECT_TRUE(result.contains(" is not a finite number")) << result.output;
+  run.words = "check off";
+  EXPECT_FALSE(run.run().contains("is not a finite number"));
+}
+
 TEST(PairMaceKokkos, WhatCannotBeIsSaidInALine) {
   const MaceGolden golden("pt_two_layers");
   MaceRun run(golden, "slab");
@@ -336,6 +353,11 @@ TEST(PairMaceKokkos, WhatCannotBeIsSaidInALine) {
                              "-sf kk, or use pair_style mace"),
       std::string::npos)
       << run.run().error();
+
+  MaceRun newton(golden, "slab");
+  use_kokkos(newton, 1, {"neigh", "full", "newton", "off"});
+  EXPECT_NE(newton.run().error().find("start LAMMPS with -pk kokkos newton on neigh half"),
+            std::string::npos);
 
   MaceRun nsq(golden, "slab");
   use_kokkos(nsq);

@@ -37,14 +37,16 @@ template <class Space, class T> struct LaneOf {
 
 #ifdef KOKKOS_ENABLE_CUDA
 /// The stream that LibTorch uses, so that functors and its operations keep their order.
-inline Kokkos::Cuda space_of(const Kokkos::Cuda &, const at::Tensor &tensor) {
+inline Kokkos::Cuda space_of(const Kokkos::Cuda &space, const at::Tensor &tensor) {
+  const cudaStream_t stream = c10::cuda::getCurrentCUDAStream(tensor.device().index()).stream();
+  if (stream == space.cuda_stream())
+    return space;
   static std::unordered_map<cudaStream_t, Kokkos::Cuda> spaces;
   static const bool once = [] {
     Kokkos::push_finalize_hook([] { spaces.clear(); });
     return true;
   }();
   static_cast<void>(once);
-  const cudaStream_t stream = c10::cuda::getCurrentCUDAStream(tensor.device().index()).stream();
   const auto found = spaces.find(stream);
   return found != spaces.end() ? found->second
                                : spaces.emplace(stream, Kokkos::Cuda(stream)).first->second;

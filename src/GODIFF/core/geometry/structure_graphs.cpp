@@ -148,6 +148,18 @@ void order_by_hops(const TemplateEdges &edges, const ChunkGraph &graph,
   counts[graph.all() * graph.n_structures] = next;
 }
 
+// Takes all template atoms for atoms within one hop.
+void order_by_number(const ChunkGraph &graph, std::int32_t *atom, std::int32_t *slot_of,
+                     std::int32_t *counts) {
+  const auto n_template = static_cast<std::int32_t>(graph.n_template);
+  const auto n_mobile = static_cast<std::int32_t>(graph.n_mobile);
+  std::iota(atom, atom + n_mobile, n_template);
+  std::iota(atom + n_mobile, atom + n_mobile + n_template, 0);
+  std::iota(slot_of, slot_of + n_template, n_mobile);
+  for (int depth = 0; depth <= graph.all(); ++depth)
+    counts[depth * graph.n_structures] = depth == 0 ? n_mobile : n_mobile + n_template;
+}
+
 }  // namespace
 
 StructureGraphs::StructureGraphs(const System &system, double cutoff, c10::ScalarType dtype) :
@@ -168,9 +180,9 @@ StructureGraphs::StructureGraphs(const System &system, double cutoff, c10::Scala
 }
 
 void StructureGraphs::build(const double *positions, std::int64_t count, int max_hops,
-                            ChunkGraph &graph) const {
+                            ChunkGraph &graph, std::int64_t fixed_pairs) const {
   const std::int64_t n = system_.n_mobile, nt = system_.n_template, N = nt + n;
-  graph.device_copy.reset();
+  graph.device_copy_is_old = true;
   graph.n_structures = count;
   graph.n_template = nt;
   graph.n_mobile = n;
@@ -209,8 +221,12 @@ void StructureGraphs::build(const double *positions, std::int64_t count, int max
       }
     }
     pairs_end.push_back(pairs.size());
-    order_by_hops(template_edges_, graph, pairs, begin, graph.atom.data() + g * N,
-                  graph.slot.data() + g * nt, graph.counts.data() + g);
+    if (fixed_pairs > 0)
+      order_by_number(graph, graph.atom.data() + g * N, graph.slot.data() + g * nt,
+                      graph.counts.data() + g);
+    else
+      order_by_hops(template_edges_, graph, pairs, begin, graph.atom.data() + g * N,
+                    graph.slot.data() + g * nt, graph.counts.data() + g);
   }
   if (2 * pairs.size() >= static_cast<std::size_t>(std::numeric_limits<std::int32_t>::max()) ||
       count * N >= std::numeric_limits<std::int32_t>::max())
@@ -229,7 +245,8 @@ void StructureGraphs::build(const double *positions, std::int64_t count, int max
   graph.sender.resize(E);
   graph.pair.resize(E);
   graph.direction.resize(3 * E);
-  graph.distance.resize(pairs.size());
+  // What is to spare lies at the cutoff, where the basis is zero.
+  graph.distance.assign(std::max(pairs.size(), static_cast<std::size_t>(fixed_pairs)), cutoff_);
   const auto slot_of = [&](std::int64_t g, std::int32_t atom) {
     return atom < nt ? graph.slot[g * nt + atom] : atom - static_cast<std::int32_t>(nt);
   };

@@ -24,7 +24,11 @@ public:
 
   /// The graphs of `count` structures with mobile positions [count, n_mobile, 3] (mobile atoms may lie
   /// outside of the cell), atoms ordered by up to max_hops >= 1 hops. Reuses the memory of `graph`.
-  void build(const double *positions, std::int64_t count, int max_hops, ChunkGraph &graph) const;
+  ///
+  /// fixed_pairs > 0 gives graphs of a shape that depends on `count` alone: all template atoms count as
+  /// within one hop, and there is room for so many pairs; for more if there are more.
+  void build(const double *positions, std::int64_t count, int max_hops, ChunkGraph &graph,
+             std::int64_t fixed_pairs = 0) const;
 
   const System &system() const { return system_; }
   const TemplateEdges &template_edges() const { return template_edges_; }

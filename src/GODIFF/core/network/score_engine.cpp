@@ -35,6 +35,8 @@ constexpr std::int64_t MAX_GRADIENT_BYTES = 256 << 20;
 constexpr std::int64_t DEVICE_ELEMENTS = 1 << 28;
 // Of a mobile atom in a dense place, for an estimate of memory.
 constexpr std::int64_t PAIRS_OF_AN_ATOM = 100;
+// The room for the pairs of a structure in tensors of fixed shapes grows in such steps.
+constexpr std::int64_t FEWEST_PAIRS = 64;
 
 // Uploads do not wait for the device.
 constexpr bool NON_BLOCKING = true;
@@ -131,6 +133,8 @@ struct ScoreEngine::Impl {
   std::int64_t version = -1;
   std::vector<Lane> lanes;
   std::vector<Part> parts;
+  bool fixed_shapes = false;
+  std::int64_t pairs_of_structure = 0;  // there is room for
 
   // The row kernels have a thread for each chunk; all others a device for one chunk.
   bool by_rows() const { return implementation == kernels::Implementation::ROWS; }
@@ -143,7 +147,8 @@ struct ScoreEngine::Impl {
   }
   std::int64_t chunk_size(std::int64_t count, bool gradient) const;
   at::Tensor forward(const Task &task, const Chunk &chunk, Lane &lane, BackbonePass &pass,
-                     HeadTape &tape) const;
+                     HeadTape &tape);
+  void build_graphs(const Task &task, const Chunk &chunk, ChunkGraph &graph);
   void backward(const Task &task, const Lane &lane, const BackbonePass &pass, const HeadTape &tape,
                 const at::Tensor &gradient, Part &part, Workspace &work) const;
   const HeadWeights &head(const NetworkWeights &w, Head which) const {
@@ -222,12 +227,27 @@ std::int64_t ScoreEngine::Impl::chunk_size(std::int64_t count, bool gradient) co
   return size;
 }
 
+void ScoreEngine::Impl::build_graphs(const Task &task, const Chunk &chunk, ChunkGraph &graph) {
+  const double *x = task.positions.const_data_ptr<double>() + 3 * system.n_mobile * chunk.begin;
+  const std::int64_t B = chunk.count();
+  // Fixed shapes have room for what gradients need, whoever asks.
+  const int hops = ReceptiveField::hops_needed(settings.nblock, task.gradient || fixed_shapes);
+  if (!fixed_shapes)
+    return graphs.build(x, B, hops, graph);
+  pairs_of_structure = std::max(pairs_of_structure, FEWEST_PAIRS);
+  graphs.build(x, B, hops, graph, B * pairs_of_structure);
+  if (graph.n_pairs() > B * pairs_of_structure) {
+    const std::int64_t more = (graph.n_pairs() + graph.n_pairs() / 4) / B;
+    pairs_of_structure = (more / FEWEST_PAIRS + 1) * FEWEST_PAIRS;
+    graphs.build(x, B, hops, graph, B * pairs_of_structure);
+  }
+}
+
 at::Tensor ScoreEngine::Impl::forward(const Task &task, const Chunk &chunk, Lane &lane,
-                                      BackbonePass &pass, HeadTape &tape) const {
+                                      BackbonePass &pass, HeadTape &tape) {
   const std::int64_t n = system.n_mobile;
   lane.work.clear();
-  graphs.build(task.positions.const_data_ptr<double>() + 3 * n * chunk.begin, chunk.count(),
-               ReceptiveField::hops_needed(settings.nblock, task.gradient), lane.graph);
+  build_graphs(task, chunk, lane.graph);
   pass = backbone(settings, weights, filters, *shared, graphs.template_edges(), lane.graph,
                   task.wanted, task.gradient, lane.work);
   at::Tensor scalars = pass.q;
@@ -463,6 +483,10 @@ at::Tensor ScoreEngine::force_gradient(const at::Tensor &positions, const LeastS
                                        Comm &comm) {
   const bool mobile_only = impl_->has_mobile_rows(loss);
   return impl_->loss([&] { return impl_->force_task(positions, mobile_only, true); }, loss, comm);
+}
+
+void ScoreEngine::fix_shapes(bool fixed) {
+  impl_->fixed_shapes = fixed && !impl_->by_rows();
 }
 
 std::int64_t ScoreEngine::gradient_bytes() const {

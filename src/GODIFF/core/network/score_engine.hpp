@@ -49,6 +49,11 @@ public:
   /// The most ranks that have work with the evaluation or the gradient of a batch.
   std::int64_t most_ranks(std::int64_t whole, bool gradient) const;
 
+  /// With fixed shapes all tensors of a pass depend on the number of structures alone, until a batch has more
+  /// pairs of atoms than any before: a step can be recorded and replayed. The price are rows for atoms that no
+  /// mobile atom has reached. The row kernels, which record nothing, go on as before.
+  void fix_shapes(bool fixed);
+
   /// Bytes of the gradient of a chunk: of the weights, and of what the structures share. The ranks send
   /// each other these in each gradient.
   std::int64_t gradient_bytes() const;
