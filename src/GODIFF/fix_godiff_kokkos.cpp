@@ -3,6 +3,7 @@
 // reasons.
 #include "fix_godiff_kokkos.h"
 
+#include <algorithm>
 #include <type_traits>
 
 #include "atom_kokkos.h"
@@ -76,20 +77,22 @@ template <class DeviceType> void FixGODiffKokkos<DeviceType>::upload_structure()
   for (int i = 0; i < s.n_atoms; ++i) {
     k_sorted_ids.view_host()(i) = s.sorted_ids[i];
     k_sorted_index.view_host()(i) = s.sorted_index[i];
-    k_images.view_host()(i) = s.images[i];
   }
   for (int i = 0; i < s.n_template; ++i)
     for (int d = 0; d < 3; ++d)
       k_template.view_host()(i, d) = s.positions[3 * i + d];
   k_sorted_ids.modify_host();
   k_sorted_index.modify_host();
-  k_images.modify_host();
   k_template.modify_host();
   k_sorted_ids.template sync<DeviceType>();
   k_sorted_index.template sync<DeviceType>();
-  k_images.template sync<DeviceType>();
   k_template.template sync<DeviceType>();
 }
+
+/* ----------------------------------------------------------------------
+   the candidate; image flags of mobile atoms are those of the input until
+   the first one is handed out
+------------------------------------------------------------------------- */
 
 template <class DeviceType> void FixGODiffKokkos<DeviceType>::upload_mobile() {
   const Structure s = structure();
@@ -99,6 +102,11 @@ template <class DeviceType> void FixGODiffKokkos<DeviceType>::upload_mobile() {
       k_mobile.view_host()(i, d) = from[3 * i + d];
   k_mobile.modify_host();
   k_mobile.template sync<DeviceType>();
+  if (std::equal(s.images, s.images + s.n_atoms, k_images.view_host().data()))
+    return;
+  std::copy_n(s.images, s.n_atoms, k_images.view_host().data());
+  k_images.modify_host();
+  k_images.template sync<DeviceType>();
 }
 
 /* ---------------------------------------------------------------------- */

@@ -205,6 +205,24 @@ TEST(FixKokkos, WholeStages) {
   expect_near(one, search.run(with_kokkos(1, 2)), ROUNDING);
 }
 
+TEST(FixKokkos, ImageFlagsOfTheInputAreForgotten) {
+  for (const char *words : {"", " evaluate batch stacked"}) {
+    SCOPED_TRACE(words);
+    SmallSearch search = jumps();
+    search.words += words;
+    search.before = "set group mobile image 3 NULL NULL\n";
+    search.after += "compute ix mobile property/atom ix\ncompute most mobile reduce max c_ix\n";
+    search.thermo = "step pe f_s c_most";
+    search.commands = "run 3\n";
+    const RunResult plain = search.run(), run = search.run(with_kokkos());
+    expect_near(plain, run, ROUNDING);
+    const auto images = run.thermo().at(0).column("c_most");
+    EXPECT_EQ(images.at(0), 3.0);
+    EXPECT_LT(images.at(1), 3.0);
+    EXPECT_EQ(images, plain.thermo().at(0).column("c_most"));
+  }
+}
+
 TEST(FixKokkos, WholeStagesByTheBatchService) {
   SmallSearch search = jumps();
   search.potential =
