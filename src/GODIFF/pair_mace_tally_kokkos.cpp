@@ -103,7 +103,7 @@ void MaceTallyKokkos<DeviceType>::add_edges(const MaceEdgesKokkos<DeviceType> &e
   const auto virial_of_node = virials_;
   const bool of_atoms = virials.data() != nullptr, centroid = centroid_virials.data() != nullptr;
   // Known when compiled, but nvcc warns of loops that a constant leaves unreached.
-  const bool tensors = TENSORS;
+  bool tensors = TENSORS;
   // A node is one atom: no two threads add to the same one.
   Kokkos::parallel_for(
       "mace:forces", Policy(0, edges.n_nodes), KOKKOS_LAMBDA(const std::int64_t n) {
