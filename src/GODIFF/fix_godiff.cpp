@@ -131,7 +131,11 @@ void FixGODiff::setup(int /*vflag*/) {
       error->warning(FLERR, "Fix godiff: the search is complete, nothing is evaluated any more: "
                             "unfix it or start another one");
     impl->warned = true;
-    stop_run();
+    // With KOKKOS the run loop would remember this timeout as the one that was set, for all later runs.
+    if (lmp->kokkos)
+      impl->stop_at_step = true;
+    else
+      stop_run();
   }
 }
 
@@ -139,6 +143,7 @@ void FixGODiff::setup(int /*vflag*/) {
 
 void FixGODiff::start_run() {
   impl->running = true;
+  impl->stop_at_step = false;
   impl->active = impl->stopped = impl->out_of_time = impl->terminated = impl->worked = false;
   impl->termination.emplace();
   impl->dealt.clear();  // every run begins with a meeting
@@ -165,6 +170,8 @@ void FixGODiff::initial_integrate(int /*vflag*/) {
   if (!impl->running)
     start_run();  // "pre no": no setup
   impl->active = false;
+  if (impl->stop_at_step && !impl->stopped)
+    stop_run();  // this step changes nothing
   if (impl->stopped)
     return;
   if (!impl->referenced)

@@ -77,6 +77,7 @@ struct FixGODiff::Impl {
   bool active = false;         // the atoms hold a structure that waits for its energy
   bool finished = false;       // the budget is spent
   bool stopped = false;        // this fix ends the present run early ...
+  bool stop_at_step = false;   // the first step of the present run ends it
   bool out_of_time = false;    // ... because of the wall time limit
   bool warned = false;         // about a run beyond the end
   bool worked = false;         // this run has learned or sampled
