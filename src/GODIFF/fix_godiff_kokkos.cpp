@@ -16,6 +16,7 @@
 
 #include "core/base/error.hpp"
 #include "fix_godiff_kernels_kokkos.h"
+#include "kokkos_styles.hpp"
 
 using namespace LAMMPS_NS;
 
@@ -393,4 +394,16 @@ template class FixGODiffKokkos<LMPDeviceType>;
 #ifdef LMP_KOKKOS_GPU
 template class FixGODiffKokkos<LMPHostType>;
 #endif
+
+namespace GODiff {
+
+void *create_fix_godiff_kk(void *lmp, int narg, char **arg) {
+  return new FixGODiffKokkos<LMPDeviceType>(static_cast<LAMMPS *>(lmp), narg, arg);
+}
+
+void *create_fix_godiff_kk_host(void *lmp, int narg, char **arg) {
+  return new FixGODiffKokkos<LMPHostType>(static_cast<LAMMPS *>(lmp), narg, arg);
+}
+
+}  // namespace GODiff
 }  // namespace LAMMPS_NS

@@ -6,12 +6,9 @@
 
 #include "core/base/version.hpp"
 #include "fix_godiff.h"
+#include "kokkos_styles.hpp"
 #include "pair_mace.h"
-#include "pair_mace_styles.hpp"
 #include "plugin_host.hpp"
-#ifdef LMP_KOKKOS
-#include "fix_godiff_kokkos.h"
-#endif
 
 #include "library.h"
 
@@ -24,12 +21,6 @@ namespace {
 void *create_fix_godiff(void *lmp, int narg, char **arg) {
   return new FixGODiff(static_cast<LAMMPS *>(lmp), narg, arg);
 }
-
-#ifdef LMP_KOKKOS
-template <class DeviceType> void *create_fix_godiff_kokkos(void *lmp, int narg, char **arg) {
-  return new FixGODiffKokkos<DeviceType>(static_cast<LAMMPS *>(lmp), narg, arg);
-}
-#endif
 
 void *create_pair_mace(void *lmp) {
   return new PairMACE(static_cast<LAMMPS *>(lmp));
@@ -64,9 +55,9 @@ extern "C" void lammpsplugin_init(void *lmp, void *handle, void *regfunc) {
   };
   add_fix("godiff", &create_fix_godiff);
 #ifdef LMP_KOKKOS
-  add_fix("godiff/kk", &create_fix_godiff_kokkos<LMPDeviceType>);
-  add_fix("godiff/kk/device", &create_fix_godiff_kokkos<LMPDeviceType>);
-  add_fix("godiff/kk/host", &create_fix_godiff_kokkos<LMPHostType>);
+  add_fix("godiff/kk", &GODiff::create_fix_godiff_kk);
+  add_fix("godiff/kk/device", &GODiff::create_fix_godiff_kk);
+  add_fix("godiff/kk/host", &GODiff::create_fix_godiff_kk_host);
 #endif
 
   static const std::string pair_info = std::string("MACE potentials ") + godiff::version();

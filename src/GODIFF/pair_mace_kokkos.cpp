@@ -20,10 +20,10 @@
 
 #include "core/network/device_stream.hpp"
 #include "godiff_glue.hpp"
+#include "kokkos_styles.hpp"
 #include "pair_mace_batch_kokkos.hpp"
 #include "pair_mace_device.hpp"
 #include "pair_mace_impl.hpp"
-#include "pair_mace_styles.hpp"
 
 using namespace LAMMPS_NS;
 using GODiff::MaceCheck;
