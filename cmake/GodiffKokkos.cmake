@@ -72,6 +72,7 @@ add_library(godiff::kokkos ALIAS godiff_kokkos)
 target_include_directories(godiff_kokkos SYSTEM INTERFACE ${_kokkos_includes})
 target_compile_definitions(godiff_kokkos INTERFACE GODIFF_KOKKOS)
 # Asked for by Kokkos 5; earlier versions allow it.
+set(GODIFF_CXX_STANDARD 20)
 target_compile_features(godiff_kokkos INTERFACE cxx_std_20)
 godiff_host_options(godiff_kokkos -fopenmp)
 
