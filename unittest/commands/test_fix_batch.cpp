@@ -459,6 +459,8 @@ TEST(Batch, AServiceThatMisbehaves) {
   expect("size", "the batch service of pair_style soft/batch has version 1 and ");
   expect("fail", "pair_style soft/batch could not evaluate 4 structures: no mood");
   expect("other", "something beside the pair style contributes to it: use evaluate step");
+  const RunResult old = run("old");
+  EXPECT_TRUE(old.ok()) << old.output;
   const RunResult incomplete = run("nan");
   ASSERT_TRUE(incomplete.ok()) << incomplete.output;
   const auto status = csv(incomplete).text("status");

@@ -2,6 +2,7 @@
 // The example of a batch service, made to misbehave: pair_style soft/batch A rc as in the example, with a
 // service that the environment variable GODIFF_ODD_SERVICE spoils:
 //   abi, size     of another version
+//   old           without what has been appended since the first version, which is right
 //   fail          every call fails
 //   nan           the second structure of every call has no energy
 //   other         all energies are 1 too high
@@ -30,7 +31,9 @@ public:
     if (oddity() == "abi")
       service.abi = 2;
     if (oddity() == "size")
-      service.size -= 8;
+      service.size = GODIFF_BATCH_SMALLEST - 1;
+    if (oddity() == "old")
+      service.size = GODIFF_BATCH_SMALLEST;
   }
 
 private:
