@@ -6,7 +6,6 @@
 # Output: GODIFF_LAMMPS_BUILT_SOURCES      its src/ folder
 #         GODIFF_LAMMPS_BUILT_DEFINITIONS  macros that shape its classes: atom IDs, OpenMP, KOKKOS
 #         GODIFF_LAMMPS_BUILT_INCLUDES     folders with headers of KOKKOS and of Kokkos
-#         GODIFF_LAMMPS_BUILT_WITH_KOKKOS  whether it has the KOKKOS package
 
 set(GODIFF_LAMMPS_BUILD_DIR
     ""
@@ -15,7 +14,6 @@ set(GODIFF_LAMMPS_BUILD_DIR
 set(GODIFF_LAMMPS_BUILT_SOURCES "")
 set(GODIFF_LAMMPS_BUILT_DEFINITIONS "")
 set(GODIFF_LAMMPS_BUILT_INCLUDES "")
-set(GODIFF_LAMMPS_BUILT_WITH_KOKKOS OFF)
 if(NOT GODIFF_LAMMPS_BUILD_DIR)
   return()
 endif()
@@ -52,9 +50,6 @@ foreach(_word ${_definitions})
     list(APPEND GODIFF_LAMMPS_BUILT_DEFINITIONS "${CMAKE_MATCH_1}")
   endif()
 endforeach()
-if("LMP_KOKKOS" IN_LIST GODIFF_LAMMPS_BUILT_DEFINITIONS)
-  set(GODIFF_LAMMPS_BUILT_WITH_KOKKOS ON)
-endif()
 # Headers of Kokkos lie in different places when it is built with LAMMPS and when it is installed.
 separate_arguments(_includes)
 foreach(_word ${_includes})
