@@ -4,6 +4,7 @@
 // its streams are not.
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <cstdlib>
 #include <map>
 #include <string>
@@ -204,8 +205,15 @@ TEST_F(DeviceStages, NonFiniteLossesAndScores) {
 // The edges of one atom: sender, distance and direction.
 using Edge = std::array<double, 5>;
 void expect_same(std::vector<Edge> found, std::vector<Edge> expected) {
-  std::sort(found.begin(), found.end());
-  std::sort(expected.begin(), expected.end());
+  // Distances that are equal but for rounding must not decide on the order.
+  const auto before = [](const Edge &a, const Edge &b) {
+    for (int k = 0; k < 5; ++k)
+      if (std::abs(a[k] - b[k]) > 1e-6)
+        return a[k] < b[k];
+    return false;
+  };
+  std::sort(found.begin(), found.end(), before);
+  std::sort(expected.begin(), expected.end(), before);
   ASSERT_EQ(found.size(), expected.size());
   for (std::size_t e = 0; e < found.size(); ++e)
     for (int k = 0; k < 5; ++k)
