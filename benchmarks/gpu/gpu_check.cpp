@@ -2,8 +2,10 @@
 // Compares what a device computes with the CPU and times both, with the core library alone: no LAMMPS, no
 // test framework. benchmarks/gpu_check builds and runs it.
 //
-//   gpu_check [--device cuda|cpu] [--model FILE] [--systems S2,12x12x4-56] [--seconds N]
-//             [--threads N] [--only check|time] [--kokkos yes|no]
+//   gpu_check [--device cuda|cpu] [--model FILE] [--medium FILE] [--slabs N] [--systems S2,12x12x4-56]
+//             [--seconds N] [--threads N] [--only check|time] [--kokkos yes|no]
+#include <algorithm>
+#include <cstdint>
 #include <cstdio>
 #include <exception>
 #include <memory>
@@ -58,6 +60,10 @@ Given read(int argc, char **argv) {
       given.device = value;
     } else if (name == "--model") {
       given.options.model = value;
+    } else if (name == "--medium") {
+      given.options.medium = value;
+    } else if (name == "--slabs") {
+      given.options.slabs = static_cast<std::int64_t>(std::max(1.0, number(name, value)));
     } else if (name == "--seconds") {
       given.options.seconds = number(name, value);
     } else if (name == "--threads") {
@@ -99,16 +105,13 @@ int run(int argc, char **argv) {
   report.note("Kokkos: not built in");
 #endif
   report.note("CPU threads: " + std::to_string(at::get_num_threads()));
-  const bool with_mace = !given.options.model.empty();
   if (given.only != "time") {
     check_network(given.options, report);
-    if (with_mace)
-      check_mace(given.options, report);
+    check_mace(given.options, report);
   }
   if (given.only != "check") {
     time_network(given.options, report);
-    if (with_mace)
-      time_mace(given.options, report);
+    time_mace(given.options, report);
   }
   report.note("checks: " + std::to_string(report.checks()) +
               ", failed: " + std::to_string(report.failed()));
