@@ -37,6 +37,7 @@ class Session:
         self.failed = []
         self.timed_out = False  # whether the last command was
         self.begin = time.monotonic()
+        self.minutes = minutes
         self.end = self.begin + 60.0 * minutes
         self.process = None
 

@@ -14,7 +14,9 @@ from session import Stop, first_error
 
 OLDEST_CMAKE = (3, 22)
 OLDEST_NVCC = (12, 0)
-# Kokkos is asked for C++20 of the device.
+ASK_TORCH = ("import torch; p = torch.cuda.get_device_properties(0); "
+             "print(f'{p.name}, {p.total_memory >> 20} MiB, {p.major}.{p.minor}')")
+# Kokkos asks for C++20.
 PROBE = "template <class T> concept Any = true;\n__global__ void probe(Any auto *x) { *x = {}; }\n"
 
 
@@ -69,20 +71,36 @@ def find_tools(session):
         raise Stop("neither ninja nor make in the PATH")
 
 
+def find_smi():
+    usual = ("/usr/bin/nvidia-smi", "/usr/local/nvidia/bin/nvidia-smi", "/usr/lib/wsl/lib/nvidia-smi")
+    return shutil.which("nvidia-smi") or next((path for path in usual if os.access(path, os.X_OK)), "nvidia-smi")
+
+
 def find_gpu(session):
-    """Name, memory, driver and kind of the first GPU as facts; its compute capability, as "90", or nothing."""
-    line = first_line(session.output(
-        ["nvidia-smi", "--query-gpu=name,memory.total,driver_version,compute_cap", "--format=csv,noheader"]))
-    words = [word.strip() for word in line.split(",")]
-    if len(words) != 4:
-        return ""
-    session.facts["GPU"] = f"{words[0]}, {words[1]}"
-    session.facts["driver"] = words[2]
-    session.facts["compute capability"] = words[3]
-    newest = re.search(r"CUDA Version: *([0-9.]+)", session.output(["nvidia-smi"]))
-    if newest:
-        session.facts["CUDA of the driver"] = newest.group(1)
-    return words[3].replace(".", "") if re.fullmatch(r"\d+\.\d+", words[3]) else ""
+    """Name, memory, driver and kind of the first GPU as facts; whether there is one. Where nvidia-smi says
+    nothing, the PyTorch of this Python is asked."""
+    smi = find_smi()
+
+    def ask(what):
+        return first_line(session.output([smi, "--query-gpu=" + what, "--format=csv,noheader"]))
+
+    words = [word.strip() for word in ask("name,memory.total,driver_version").split(",")]
+    if len(words) == 3:
+        session.facts["GPU"] = f"{words[0]}, {words[1]}"
+        session.facts["driver"] = words[2]
+        newest = re.search(r"CUDA Version: *([0-9.]+)", session.output([smi]))
+        if newest:
+            session.facts["CUDA of the driver"] = newest.group(1)
+        capability = ask("compute_cap")
+    else:
+        words = first_line(session.output([sys.executable, "-c", ASK_TORCH], limit=90.0)).split(", ")
+        if len(words) != 3:
+            return False
+        session.facts["GPU"] = f"{words[0]}, {words[1]}"
+        capability = words[2]
+    if re.fullmatch(r"\d+\.\d+", capability):
+        session.facts["compute capability"] = capability
+    return True
 
 
 def library(torch, name):
@@ -148,8 +166,9 @@ def find_nvcc():
     return next((str(folder / "bin" / "nvcc") for folder in usual if (folder / "bin" / "nvcc").exists()), None)
 
 
-def why_no_nvcc(session, nvcc, torch, capability):
-    """Why nothing can be compiled for the device, in one line; empty where it can. A small program is tried."""
+def why_no_nvcc(session, nvcc, torch, probe):
+    """Why nothing can be compiled for the device, in one line; empty where it can. With `probe` a small program
+    is tried."""
     if not nvcc:
         return "no nvcc in CUDACXX, CUDA_HOME, the PATH or /usr/local/cuda"
     version = re.findall(r"release ([0-9.]+)", session.output([nvcc, "--version"]))
@@ -161,12 +180,15 @@ def why_no_nvcc(session, nvcc, torch, capability):
     of_torch = cuda_of_torch(torch)
     if of_torch and numbers(of_torch)[0] != numbers(version[-1])[0]:
         return f"nvcc {version[-1]} and a LibTorch for CUDA {of_torch}: the major versions must agree"
+    if not probe:
+        return ""
     with tempfile.TemporaryDirectory() as folder:
         source = pathlib.Path(folder) / "probe.cu"
         source.write_text(PROBE)
-        command = [nvcc, "-std=c++20", "-ccbin", os.environ["CXX"].split()[-1], "-c", source, "-o", source.with_suffix(".o")]
-        if capability:
-            command.append(f"-arch=sm_{capability}")
+        command = [nvcc, "-std=c++20", "-ccbin", os.environ["CXX"].split()[-1], "-c", source,
+                   "-o", source.with_suffix(".o")]
+        if session.facts.get("compute capability"):
+            command.append("-arch=sm_" + session.facts["compute capability"].replace(".", ""))
         done = subprocess.run([str(word) for word in command], capture_output=True, text=True, errors="replace")
     if done.returncode:
         said = done.stdout + done.stderr
