@@ -3,7 +3,7 @@
 // test framework. benchmarks/gpu_check builds and runs it.
 //
 //   gpu_check [--device cuda|cpu] [--model FILE] [--medium FILE] [--slabs N] [--systems S2,12x12x4-56]
-//             [--seconds N] [--threads N] [--only check|time] [--kokkos yes|no]
+//             [--seconds N] [--threads N] [--only check|time|nothing] [--kokkos yes|no]
 #include <algorithm>
 #include <cstdint>
 #include <cstdio>
@@ -73,7 +73,7 @@ Given read(int argc, char **argv) {
       std::istringstream words(value);
       for (std::string word; std::getline(words, word, ',');)
         given.options.systems.push_back(word);
-    } else if (name == "--only" && (value == "check" || value == "time")) {
+    } else if (name == "--only" && (value == "check" || value == "time" || value == "nothing")) {
       given.only = value;
     } else if (name == "--kokkos" && (value == "yes" || value == "no")) {
       given.kokkos = value == "yes";
@@ -98,18 +98,18 @@ int run(int argc, char **argv) {
   std::unique_ptr<godiff_bench::KokkosScope> kokkos;
   if (given.kokkos)
     kokkos = std::make_unique<godiff_bench::KokkosScope>(given.options.device);
-  if (kokkos && given.only != "time")
+  if (kokkos && (given.only.empty() || given.only == "check"))
     check_streams(given.options, report);
   report.note(std::string("Kokkos: ") + (kokkos ? "on" : "off"));
 #else
   report.note("Kokkos: not built in");
 #endif
   report.note("CPU threads: " + std::to_string(at::get_num_threads()));
-  if (given.only != "time") {
+  if (given.only.empty() || given.only == "check") {
     check_network(given.options, report);
     check_mace(given.options, report);
   }
-  if (given.only != "check") {
+  if (given.only.empty() || given.only == "time") {
     time_network(given.options, report);
     time_mace(given.options, report);
   }

@@ -38,6 +38,7 @@ esac
 PROGRAM = """#!/bin/sh
 echo "$*" >>"$FAKE/calls"
 case "$*" in
+  *nothing*) ;;
   *"--only check"*) printf 'check\\tscore S2/16\\t1e-12\\t1e-10\\tok\\n' ;;
   *"--device cpu"*) printf 'time\\ttraining step S2/16\\tcpu\\t4.0\\t\\n' ;;
   *) printf 'note\\tLibTorch: 2.11.0\\ntime\\ttraining step S2/16\\tcuda\\t0.5\\t0.25\\n'
@@ -242,6 +243,19 @@ class Kokkos(Machine):
         self.assertEqual(done.returncode, 1)
         self.assertEqual(self.results()["failed"], ["build of gpu_check: x.cpp:9: error: of Kokkos"])
         self.assertTrue(self.results()["times"])
+
+
+    def test_does_not_start_and_the_rest_is_done(self):
+        configure = ('case "$*" in *KOKKOS_DIR*) echo "-- Kokkos computes on CUDA: nvcc"; : >"$FAKE/with" ;; '
+                     '*) rm -f "$FAKE/with" ;; esac')
+        start = 'if [ -e "$FAKE/with" ]; then echo "gpu_check: libcuda.so.1: cannot open"; exit 127; fi\n'
+        self.make_machine(PROGRAM.replace("echo", start + "echo", 1), configure)
+        (self.bin / "rm").symlink_to("/bin/rm")
+        self.script("nvcc", NVCC.format("13.0", "13.0"), self.folder / "cuda" / "bin")
+        done = self.run_tool("--device", "cpu", "--torch", self.make_torch(), "--kokkos", self.make_kokkos(*self.CUDA))
+        self.assertEqual(done.returncode, 0, done.stdout)
+        self.assertIn("a start of the program: gpu_check: libcuda.so.1: cannot open", self.results()["missing"])
+        self.assertTrue(self.results()["checks"])
 
 
 class Table(Machine):
