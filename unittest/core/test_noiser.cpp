@@ -6,8 +6,8 @@
 
 #include <gtest/gtest.h>
 
-#include "core/diffusion/truncated_normal.hpp"
 #include "core/search/trainer.hpp"
+#include "kernels/diffusion_math.hpp"
 #include "reference/network.hpp"
 #include "statistics.hpp"
 #include "systems.hpp"

@@ -7,7 +7,7 @@
 #include <gtest/gtest.h>
 
 #include "core/base/random.hpp"
-#include "core/diffusion/truncated_normal.hpp"
+#include "kernels/diffusion_math.hpp"
 #include "statistics.hpp"
 #include "systems.hpp"
 

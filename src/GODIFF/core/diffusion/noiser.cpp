@@ -3,13 +3,11 @@
 
 #include <ATen/Functions.h>
 
-#include "core/diffusion/truncated_normal.hpp"
+#include "kernels/diffusion_math.hpp"
 
 namespace godiff {
 
 namespace {
-
-constexpr double FIRST_TIME = 1e-5;
 
 RandomStream stream(std::uint64_t seed, Purpose purpose, int stage, std::int64_t step,
                     std::int64_t structure) {
@@ -24,7 +22,7 @@ at::Tensor draw_times(std::uint64_t seed, Purpose purpose, int stage, std::int64
   at::Tensor times = at::empty({count}, at::kDouble);
   double *t = times.data_ptr<double>();
   for (std::int64_t g = 0; g < count; ++g)
-    t[g] = FIRST_TIME + (1.0 - FIRST_TIME) * stream(seed, purpose, stage, step, g).uniform();
+    t[g] = training_time(stream(seed, purpose, stage, step, g).uniform());
   return times;
 }
 
@@ -33,7 +31,8 @@ Noised add_noise(const System &system, const Schedule &schedule, const at::Tenso
                  std::int64_t step) {
   const at::Tensor clean = x0.to(at::kDouble).contiguous();
   Noised out{at::empty_like(clean), at::empty_like(clean)};
-  const std::int64_t per_structure = clean.size(1) * 3;
+  const std::int64_t n = clean.size(1);
+  const Window window{system.z_lo, system.z_hi};
   const double *x = clean.const_data_ptr<double>();
   const double *time = t.const_data_ptr<double>();
   double *xt = out.positions.data_ptr<double>();
@@ -41,16 +40,8 @@ Noised add_noise(const System &system, const Schedule &schedule, const at::Tenso
   for (std::int64_t g = 0; g < clean.size(0); ++g) {
     RandomStream random = stream(seed, purpose, stage, step, g);
     const double s = schedule.std(time[g]);
-    for (std::int64_t k = g * per_structure; k < (g + 1) * per_structure; ++k) {
-      if (k % 3 != 2) {
-        w[k] = random.normal();
-        xt[k] = x[k] + s * w[k];
-      } else {
-        xt[k] =
-            truncated_normal(x[k], s, system.z_lo, system.z_hi, clip_probability(random.uniform()));
-        w[k] = (xt[k] - x[k]) / s;
-      }
-    }
+    for (std::int64_t i = 3 * n * g; i < 3 * n * (g + 1); i += 3)
+      noise_atom(x + i, s, window, random, xt + i, w + i);
   }
   return out;
 }

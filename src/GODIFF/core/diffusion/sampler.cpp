@@ -9,7 +9,7 @@
 
 #include "core/base/random.hpp"
 #include "core/diffusion/guidance.hpp"
-#include "core/diffusion/truncated_normal.hpp"
+#include "kernels/diffusion_math.hpp"
 
 namespace godiff {
 
@@ -70,33 +70,27 @@ at::Tensor Sampler::finite(const at::Tensor &score) {
   return s;
 }
 
+ReverseStep Sampler::reverse_step(int i) const {
+  const double t = times_[i], dt = times_[0] - times_[1], g2 = schedule_.g2(t);
+  const double scale = settings_.score_scale == ScoreScale::RESCALED ? schedule_.std(t) : 1.0;
+  return {dt * g2 * scale, std::sqrt(dt * g2), i + 1 == static_cast<int>(times_.size())};
+}
+
 at::Tensor Sampler::step(const SampleRequest &request, const at::Tensor &x, const at::Tensor &score,
                          int i) const {
-  const double t = times_[i], dt = times_[0] - times_[1];
-  const double g2 = schedule_.g2(t);
-  const bool last = i + 1 == static_cast<int>(times_.size());
-  const double drift =
-      dt * g2 * (settings_.score_scale == ScoreScale::RESCALED ? schedule_.std(t) : 1.0);
-  const double sigma = std::sqrt(dt * g2);
+  const ReverseStep numbers = reverse_step(i);
+  const Window window{system_.z_lo, system_.z_hi};
   at::Tensor next = at::empty_like(x);
   const double *from = x.const_data_ptr<double>();
   const double *s = score.const_data_ptr<double>();
   double *to = next.data_ptr<double>();
-  const std::int64_t per_structure = 3 * system_.n_mobile;
+  const std::int64_t n = system_.n_mobile;
   for (std::int64_t g = 0; g < x.size(0); ++g) {
     RandomStream random(
         settings_.seed, Purpose::REVERSE_NOISE, static_cast<std::uint32_t>(request.stage),
         static_cast<std::uint32_t>(request.first + g), static_cast<std::uint32_t>(i));
-    for (std::int64_t k = g * per_structure; k < (g + 1) * per_structure; ++k) {
-      const double mean = from[k] + drift * s[k];
-      if (k % 3 != 2)
-        to[k] = last ? mean : mean + sigma * random.normal();
-      else if (last)
-        to[k] = std::clamp(mean, system_.z_lo, system_.z_hi);
-      else
-        to[k] = truncated_normal(mean, sigma, system_.z_lo, system_.z_hi,
-                                 clip_probability(random.uniform()));
-    }
+    for (std::int64_t k = 3 * n * g; k < 3 * n * (g + 1); k += 3)
+      reverse_atom(numbers, from + k, s + k, window, random, to + k);
   }
   return next;
 }

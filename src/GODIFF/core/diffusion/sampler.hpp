@@ -54,6 +54,7 @@ public:
   std::int64_t network_calls() const { return calls_; }
 
 private:
+  ReverseStep reverse_step(int i) const;
   void wrap(at::Tensor &x) const;
   at::Tensor finite(const at::Tensor &score);
 
