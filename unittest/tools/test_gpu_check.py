@@ -85,8 +85,9 @@ class Machine(unittest.TestCase):
         (prefix / "include" / "KokkosCore_config.h").write_text("\n".join(lines) + "\n")
         return prefix
 
-    def make_machine(self, program=PROGRAM, configure=":", build=":"):
-        self.script("c++", "cat >/dev/null; exit 1")  # no GoogleTest, no nlohmann-json
+    def make_machine(self, program=PROGRAM, configure=":", build=":", headers=False):
+        """With `headers` those of GoogleTest and nlohmann-json are there."""
+        self.script("c++", "case $* in *-E*) cat >/dev/null; exit %d ;; esac" % (0 if headers else 1))
         self.script("nvidia-smi", SMI)
         self.script("ninja", "")
         self.script("cmake", CMAKE.format(configure=configure, build=build))
@@ -151,6 +152,13 @@ class Missing(Machine):
         self.run_tool("--torch", self.make_torch())
         self.assertEqual(self.results()["failed"], ["cmake: No LibTorch in /there",
                                                     "there is no program to compare and to measure with"])
+
+    def test_tests_that_cannot_be_configured_are_left_out(self):
+        said = r"case \"$*\" in *TESTS=ON*) printf 'CMake Error at a.cmake:3 (find):\n  No GTest\n\n'; exit 1 ;; esac"
+        self.make_machine(configure=said, headers=True)
+        done = self.run_tool("--torch", self.make_torch())
+        self.assertEqual(done.returncode, 0, done.stdout)
+        self.assertIn("the tests of the core: cmake: No GTest", self.results()["missing"])
 
     def test_error_of_the_compiler_is_one_line(self):
         self.make_machine(build="echo 'a.cpp:1:2: error: no such thing'; echo more; exit 1")
