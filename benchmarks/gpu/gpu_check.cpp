@@ -107,10 +107,12 @@ int run(int argc, char **argv) {
   report.note("CPU threads: " + std::to_string(at::get_num_threads()));
   if (given.only.empty() || given.only == "check") {
     check_network(given.options, report);
+    check_stages(given.options, report);
     check_mace(given.options, report);
   }
   if (given.only.empty() || given.only == "time") {
     time_network(given.options, report);
+    time_stages(given.options, report);
     time_mace(given.options, report);
   }
   report.note("checks: " + std::to_string(report.checks()) +

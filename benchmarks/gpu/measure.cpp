@@ -46,16 +46,20 @@ double median_time(const std::function<void()> &work, double seconds, int warm_u
   return *middle;
 }
 
+void report_time(const std::string &name, c10::Device device, double milliseconds, Report &report) {
+  const double peak = peak_gigabytes(device);
+  report.time(name, c10::DeviceTypeName(device.type(), true), milliseconds,
+              peak >= 0.0 ? std::optional<double>(peak) : std::nullopt);
+}
+
 void time_case(const std::string &name, const CheckOptions &options, Report &report,
                const std::function<std::function<void()>(c10::Device)> &make) {
   report.attempt(name, [&] {
     // On a GPU the first calls load kernels, take memory and choose algorithms.
     const int warm_up = options.device.is_cpu() ? 1 : 5;
     forget_peak(options.device);
-    const double milliseconds = median_time(make(options.device), options.seconds, warm_up);
-    const double peak = peak_gigabytes(options.device);
-    report.time(name, c10::DeviceTypeName(options.device.type(), true), milliseconds,
-                peak >= 0.0 ? std::optional<double>(peak) : std::nullopt);
+    report_time(name, options.device, median_time(make(options.device), options.seconds, warm_up),
+                report);
   });
 }
 

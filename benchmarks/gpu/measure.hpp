@@ -22,6 +22,9 @@ double deviation(const at::Tensor &value, const at::Tensor &expected);
 /// at least three are timed, and `seconds` long.
 double median_time(const std::function<void()> &work, double seconds, int warm_up);
 
+/// Reports milliseconds on a device, and the peak of its memory since forget_peak() where it is known.
+void report_time(const std::string &name, c10::Device device, double milliseconds, Report &report);
+
 /// Times what `make` returns for the device.
 void time_case(const std::string &name, const CheckOptions &options, Report &report,
                const std::function<std::function<void()>(c10::Device)> &make);

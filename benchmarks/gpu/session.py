@@ -169,7 +169,7 @@ def first_error(text):
 
 def target_of(name):
     """Milliseconds that the work is to take; None where there is no such number."""
-    return TARGETS.get(name.split(" (")[0])
+    return TARGETS.get(name.split(" (")[0].replace(" in a stage", ""))
 
 
 def table(session):

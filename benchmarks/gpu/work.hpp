@@ -23,11 +23,15 @@ struct CheckOptions {
 
 /// Scores, forces, losses, gradients and steps of AdamW of small and large slabs, in float64 and float32.
 void check_network(const CheckOptions &options, Report &report);
+/// Training steps and reverse steps of a stage of a search on S2, in float64.
+void check_stages(const CheckOptions &options, Report &report);
 /// Energies, forces, virials and energies per atom of slabs with the models, in float64 and float32.
 void check_mace(const CheckOptions &options, Report &report);
 
 /// A training step of 16 and a reverse step of 128 structures of each of the systems.
 void time_network(const CheckOptions &options, Report &report);
+/// The same in a stage of a search, where they may stay on the device and be replayed.
+void time_stages(const CheckOptions &options, Report &report);
 /// Energies and forces of slabs with the models.
 void time_mace(const CheckOptions &options, Report &report);
 
