@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <chrono>
 #include <functional>
-#include <optional>
 #include <string>
 #include <vector>
 
@@ -106,18 +105,10 @@ void time_stages(const CheckOptions &options, Report &report) {
     const auto time = [&](const std::string &what,
                           const std::function<double(c10::Device, std::int64_t)> &stage) {
       report.attempt(what, [&] {
-        const auto on = [&](c10::Device device) {
-          return time_of_a_step([&](std::int64_t steps) { return stage(device, steps); },
-                                options.seconds);
-        };
         forget_peak(options.device);
-        const double on_device = on(options.device), peak = peak_gigabytes(options.device);
-        std::optional<double> on_cpu, gigabytes;
-        if (peak >= 0.0)
-          gigabytes = peak;
-        if (!options.device.is_cpu())
-          on_cpu = on(c10::Device(c10::kCPU));
-        report.time(what, on_device, on_cpu, gigabytes);
+        const double milliseconds = time_of_a_step(
+            [&](std::int64_t steps) { return stage(options.device, steps); }, options.seconds);
+        report_time(what, options.device, milliseconds, report);
       });
     };
     time("training step " + name + "/16 in a stage", [&](c10::Device device, std::int64_t steps) {
