@@ -127,10 +127,12 @@ Slab make_slab(const std::string &name) {
 TrainingBatch training_batch(const Slab &slab, const Settings &settings, std::int64_t batch) {
   TrainingBatch out;
   out.clean = repeated(slab.island, batch);
-  out.times = godiff::draw_times(settings.seed, godiff::Purpose::TRAINING_TIME, 0, 0, batch);
+  const at::Tensor first_step = at::zeros({}, at::kLong);
+  out.times =
+      godiff::draw_times(settings.seed, godiff::Purpose::TRAINING_TIME, 0, first_step, batch);
   const godiff::Noised noised =
       godiff::add_noise(slab.system, godiff::make_schedule(settings), out.clean, out.times,
-                        settings.seed, godiff::Purpose::TRAINING_NOISE, 0, 0);
+                        settings.seed, godiff::Purpose::TRAINING_NOISE, 0, first_step);
   out.positions = noised.positions;
   out.noise = noised.noise;
   // Unequal weights: a peer that forgot them would give another loss.
@@ -145,7 +147,7 @@ ReverseBatch middle_of_chain(const Slab &slab, const Settings &settings, std::in
   out.positions =
       godiff::add_noise(slab.system, godiff::make_schedule(settings), repeated(slab.island, batch),
                         at::full({batch}, out.time, at::kDouble), settings.seed,
-                        godiff::Purpose::VALIDATION_NOISE, 0, 0)
+                        godiff::Purpose::VALIDATION_NOISE, 0, at::zeros({}, at::kLong))
           .positions;
   wrap(slab.system, out.positions);
   return out;

@@ -48,6 +48,10 @@ macro(godiff_enable_cuda config)
   # LibTorch's headers include those of CUDA.
   target_include_directories(godiff_kokkos SYSTEM INTERFACE ${CUDAToolkit_INCLUDE_DIRS})
   target_link_libraries(godiff_kokkos INTERFACE CUDA::cudart)
+  if(GODIFF_KOKKOS_LIBRARY MATCHES "\\.a$")  # it does not say itself what it needs
+    target_link_libraries(
+      godiff_kokkos INTERFACE "$<$<STREQUAL:$<TARGET_PROPERTY:TYPE>,EXECUTABLE>:CUDA::cuda_driver;${CMAKE_DL_LIBS}>")
+  endif()
   set(GODIFF_KOKKOS_CUDA ON)
   message(STATUS "Kokkos computes on CUDA: nvcc ${CMAKE_CUDA_COMPILER_VERSION}, "
                  "architectures ${CMAKE_CUDA_ARCHITECTURES}")

@@ -2,8 +2,10 @@
 // Compares what a device computes with the CPU and times both, with the core library alone: no LAMMPS, no
 // test framework. benchmarks/gpu_check builds and runs it.
 //
-//   gpu_check [--device cuda|cpu] [--model FILE] [--systems S2,12x12x4-56] [--seconds N]
-//             [--threads N] [--only check|time] [--kokkos yes|no]
+//   gpu_check [--device cuda|cpu] [--model FILE] [--medium FILE] [--slabs N] [--systems S2,12x12x4-56]
+//             [--seconds N] [--threads N] [--only check|time|nothing] [--kokkos yes|no]
+#include <algorithm>
+#include <cstdint>
 #include <cstdio>
 #include <exception>
 #include <memory>
@@ -58,6 +60,10 @@ Given read(int argc, char **argv) {
       given.device = value;
     } else if (name == "--model") {
       given.options.model = value;
+    } else if (name == "--medium") {
+      given.options.medium = value;
+    } else if (name == "--slabs") {
+      given.options.slabs = static_cast<std::int64_t>(std::max(1.0, number(name, value)));
     } else if (name == "--seconds") {
       given.options.seconds = number(name, value);
     } else if (name == "--threads") {
@@ -67,7 +73,7 @@ Given read(int argc, char **argv) {
       std::istringstream words(value);
       for (std::string word; std::getline(words, word, ',');)
         given.options.systems.push_back(word);
-    } else if (name == "--only" && (value == "check" || value == "time")) {
+    } else if (name == "--only" && (value == "check" || value == "time" || value == "nothing")) {
       given.only = value;
     } else if (name == "--kokkos" && (value == "yes" || value == "no")) {
       given.kokkos = value == "yes";
@@ -92,23 +98,22 @@ int run(int argc, char **argv) {
   std::unique_ptr<godiff_bench::KokkosScope> kokkos;
   if (given.kokkos)
     kokkos = std::make_unique<godiff_bench::KokkosScope>(given.options.device);
-  if (kokkos && given.only != "time")
+  if (kokkos && (given.only.empty() || given.only == "check"))
     check_streams(given.options, report);
   report.note(std::string("Kokkos: ") + (kokkos ? "on" : "off"));
 #else
   report.note("Kokkos: not built in");
 #endif
   report.note("CPU threads: " + std::to_string(at::get_num_threads()));
-  const bool with_mace = !given.options.model.empty();
-  if (given.only != "time") {
+  if (given.only.empty() || given.only == "check") {
     check_network(given.options, report);
-    if (with_mace)
-      check_mace(given.options, report);
+    check_stages(given.options, report);
+    check_mace(given.options, report);
   }
-  if (given.only != "check") {
+  if (given.only.empty() || given.only == "time") {
     time_network(given.options, report);
-    if (with_mace)
-      time_mace(given.options, report);
+    time_stages(given.options, report);
+    time_mace(given.options, report);
   }
   report.note("checks: " + std::to_string(report.checks()) +
               ", failed: " + std::to_string(report.failed()));

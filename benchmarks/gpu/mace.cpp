@@ -15,6 +15,7 @@
 #include "core/mace/batch.hpp"
 #include "core/mace/model.hpp"
 #include "measure.hpp"
+#include "medium.hpp"
 #include "work.hpp"
 
 namespace godiff_bench {
@@ -23,28 +24,60 @@ namespace {
 
 using godiff::MacePrecision;
 
-constexpr std::int64_t SLABS = 128;
+// What is compared and timed of a model.
+struct Model {
+  std::string name;  // in what is reported
+  std::string path;
+  std::string bytes;  // content of the file
+  std::int64_t slabs = 0;
+  std::vector<MacePrecision> timed;
+};
 
-std::shared_ptr<godiff::MaceModel> load(const std::string &path, MacePrecision precision,
-                                        c10::Device device) {
+std::string read(const std::string &path) {
   std::ifstream file(path, std::ios::binary);
-  const std::string bytes{std::istreambuf_iterator<char>(file), {}};
+  std::string bytes{std::istreambuf_iterator<char>(file), {}};
   if (!file || bytes.empty())
     throw godiff::Error("cannot read the model \"" + path + "\" (--model)");
+  return bytes;
+}
+
+std::vector<Model> models(const CheckOptions &options, std::int64_t most_of_medium) {
+  std::vector<Model> found;
+  if (!options.model.empty())
+    found.push_back({"MACE",
+                     options.model,
+                     read(options.model),
+                     options.slabs,
+                     {MacePrecision::SINGLE, MacePrecision::DOUBLE}});
+  if (!options.medium.empty())
+    found.push_back({"medium MACE",
+                     options.medium,
+                     with_random_weights(options.medium),
+                     std::min(options.slabs, most_of_medium),
+                     {MacePrecision::SINGLE}});
+  return found;
+}
+
+std::shared_ptr<godiff::MaceModel> load(const Model &model, MacePrecision precision,
+                                        c10::Device device) {
   godiff::MaceOptions options;
   options.precision = precision;
   options.device = device.str();
-  return godiff::load_mace(bytes, path, options);
+  return godiff::load_mace(model.bytes, model.path, options);
+}
+
+const char *name_of(MacePrecision precision) {
+  return precision == MacePrecision::SINGLE ? "float32" : "float64";
 }
 
 // Slabs S2 whose mobile atoms are off their sites, all with other numbers.
 struct Slabs {
-  explicit Slabs(const std::vector<int> &atomic_numbers) {
+  Slabs(const std::vector<int> &atomic_numbers, std::int64_t slabs) : count(slabs) {
     constexpr double WIDTH = 0.3;  // Angstrom
     const Slab slab = make_slab("S2");
     const godiff::System &system = slab.system;
     const auto *island = slab.island.const_data_ptr<double>();
-    for (std::int64_t k = 0; k < SLABS; ++k) {
+    for (std::int64_t k = 0; k < slabs; ++k) {
       godiff::RandomStream random(1, godiff::Purpose::PRIOR, 0, static_cast<std::uint32_t>(k));
       positions.insert(positions.end(), system.template_positions.begin(),
                        system.template_positions.end());
@@ -64,10 +97,11 @@ struct Slabs {
     }
   }
   godiff::MaceStructures view() const {
-    return {SLABS,        first_atom.data(), species.data(), positions.data(),
+    return {count,        first_atom.data(), species.data(), positions.data(),
             cells.data(), periodic.data()};
   }
 
+  std::int64_t count;
   std::vector<std::int64_t> first_atom{0}, species;
   std::vector<double> positions, cells;
   std::vector<unsigned char> periodic;
@@ -80,27 +114,25 @@ struct Results {
 Results evaluate(godiff::MaceBatch &batch, const Slabs &slabs) {
   const auto atoms = static_cast<std::int64_t>(slabs.species.size());
   const auto zeros = [](std::int64_t n) { return at::zeros({n}, at::kDouble); };
-  Results r{zeros(SLABS), zeros(3 * atoms), zeros(6 * SLABS), zeros(atoms)};
+  Results r{zeros(slabs.count), zeros(3 * atoms), zeros(6 * slabs.count), zeros(atoms)};
   batch.compute(slabs.view(), {r.energies.data_ptr<double>(), r.forces.data_ptr<double>(),
                                r.virials.data_ptr<double>(), r.atom_energies.data_ptr<double>()});
   return r;
 }
 
-}  // namespace
-
-void check_mace(const CheckOptions &options, Report &report) {
-  const std::string what = "MACE 128 slabs S2";
+void check(const Model &model, c10::Device device, Report &report) {
+  const std::string what = model.name + " " + std::to_string(model.slabs) + " slabs S2";
   report.attempt(what, [&] {
-    const auto results = [&](MacePrecision precision, c10::Device device) {
-      const auto model = load(options.model, precision, device);
-      godiff::MaceBatch batch(*model, 0);
-      return evaluate(batch, Slabs(model->info().atomic_numbers));
+    const auto results = [&](MacePrecision precision, c10::Device where) {
+      const auto loaded = load(model, precision, where);
+      godiff::MaceBatch batch(*loaded, 0);
+      return evaluate(batch, Slabs(loaded->info().atomic_numbers, model.slabs));
     };
     const c10::Device cpu(c10::kCPU);
     const Results exact = results(MacePrecision::DOUBLE, cpu),
                   rounded = results(MacePrecision::SINGLE, cpu),
-                  in_double = results(MacePrecision::DOUBLE, options.device),
-                  in_float = results(MacePrecision::SINGLE, options.device);
+                  in_double = results(MacePrecision::DOUBLE, device),
+                  in_float = results(MacePrecision::SINGLE, device);
     const auto compare = [&](const char *name, at::Tensor Results::*part) {
       const at::Tensor &expected = exact.*part;
       report.check(what + ", " + name + " float64", deviation(in_double.*part, expected), 1e-10);
@@ -115,23 +147,41 @@ void check_mace(const CheckOptions &options, Report &report) {
   });
 }
 
+void time(const Model &model, MacePrecision precision, const CheckOptions &options,
+          Report &report) {
+  const std::string what = model.name + " energies and forces of " + std::to_string(model.slabs) +
+                           " slabs S2, " + name_of(precision);
+  time_case(what, options, report, [&](c10::Device device) {
+    const auto loaded = load(model, precision, device);
+    auto slabs = std::make_shared<Slabs>(loaded->info().atomic_numbers, model.slabs);
+    auto batch = std::make_shared<godiff::MaceBatch>(*loaded, 0);
+    auto energies = std::make_shared<std::vector<double>>(slabs->count);
+    auto forces = std::make_shared<std::vector<double>>(slabs->positions.size());
+    return [=] {
+      // The batch refers to the model: both are kept.
+      (void) loaded;
+      batch->compute(slabs->view(), {energies->data(), forces->data(), nullptr, nullptr});
+    };
+  });
+}
+
+}  // namespace
+
+void check_mace(const CheckOptions &options, Report &report) {
+  // Two of them take the CPU seconds in float64.
+  constexpr std::int64_t MEDIUM = 2;
+  report.attempt("models of MACE", [&] {
+    for (const Model &model : models(options, MEDIUM))
+      check(model, options.device, report);
+  });
+}
+
 void time_mace(const CheckOptions &options, Report &report) {
-  for (const MacePrecision precision : {MacePrecision::SINGLE, MacePrecision::DOUBLE})
-    time_case(
-        std::string("MACE energies and forces of 128 slabs S2, ") +
-            (precision == MacePrecision::SINGLE ? "float32" : "float64"),
-        options, report, [&](c10::Device device) {
-          const auto model = load(options.model, precision, device);
-          auto slabs = std::make_shared<Slabs>(model->info().atomic_numbers);
-          auto batch = std::make_shared<godiff::MaceBatch>(*model, 0);
-          auto energies = std::make_shared<std::vector<double>>(SLABS);
-          auto forces = std::make_shared<std::vector<double>>(slabs->positions.size());
-          return [=] {
-            // The batch refers to the model: both are kept.
-            (void) model;
-            batch->compute(slabs->view(), {energies->data(), forces->data(), nullptr, nullptr});
-          };
-        });
+  report.attempt("models of MACE", [&] {
+    for (const Model &model : models(options, options.slabs))
+      for (const MacePrecision precision : model.timed)
+        time(model, precision, options, report);
+  });
 }
 
 }  // namespace godiff_bench

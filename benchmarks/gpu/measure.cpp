@@ -27,41 +27,39 @@ double deviation(const at::Tensor &value, const at::Tensor &expected) {
   return scale > 0.0 ? difference / scale : difference;
 }
 
-double median_time(const std::function<void()> &work, double seconds) {
-  constexpr std::size_t WARM_UP = 3, FEWEST = 3;
+double median_time(const std::function<void()> &work, double seconds, int warm_up) {
+  constexpr std::size_t FEWEST = 3;
   using Clock = std::chrono::steady_clock;
-  const auto repeat = [&](std::size_t fewest, std::size_t most) {
-    std::vector<double> times;
-    const auto begin = Clock::now();
-    auto last = begin;
-    while (times.size() < fewest ||
-           (times.size() < most && last - begin < std::chrono::duration<double>(seconds))) {
-      work();
-      const auto now = Clock::now();
-      times.push_back(std::chrono::duration<double, std::milli>(now - last).count());
-      last = now;
-    }
-    return times;
-  };
-  repeat(1, WARM_UP);
-  std::vector<double> times = repeat(FEWEST, std::numeric_limits<std::size_t>::max());
+  for (int i = 0; i < warm_up; ++i)
+    work();
+  std::vector<double> times;
+  const auto begin = Clock::now();
+  for (auto last = begin;
+       times.size() < FEWEST || last - begin < std::chrono::duration<double>(seconds);) {
+    work();
+    const auto now = Clock::now();
+    times.push_back(std::chrono::duration<double, std::milli>(now - last).count());
+    last = now;
+  }
   const auto middle = times.begin() + static_cast<std::ptrdiff_t>(times.size() / 2);
   std::nth_element(times.begin(), middle, times.end());
   return *middle;
 }
 
+void report_time(const std::string &name, c10::Device device, double milliseconds, Report &report) {
+  const double peak = peak_gigabytes(device);
+  report.time(name, c10::DeviceTypeName(device.type(), true), milliseconds,
+              peak >= 0.0 ? std::optional<double>(peak) : std::nullopt);
+}
+
 void time_case(const std::string &name, const CheckOptions &options, Report &report,
                const std::function<std::function<void()>(c10::Device)> &make) {
   report.attempt(name, [&] {
+    // On a GPU the first calls load kernels, take memory and choose algorithms.
+    const int warm_up = options.device.is_cpu() ? 1 : 5;
     forget_peak(options.device);
-    const double on_device = median_time(make(options.device), options.seconds);
-    const double peak = peak_gigabytes(options.device);
-    std::optional<double> on_cpu, gigabytes;
-    if (peak >= 0.0)
-      gigabytes = peak;
-    if (!options.device.is_cpu())
-      on_cpu = median_time(make(c10::Device(c10::kCPU)), options.seconds);
-    report.time(name, on_device, on_cpu, gigabytes);
+    report_time(name, options.device, median_time(make(options.device), options.seconds, warm_up),
+                report);
   });
 }
 

@@ -18,11 +18,14 @@ namespace godiff_bench {
 /// a value is not finite.
 double deviation(const at::Tensor &value, const at::Tensor &expected);
 
-/// Median milliseconds of a call of `work`, which must wait for its device itself. A few calls go before;
+/// Median milliseconds of a call of `work`, which must wait for its device itself. `warm_up` calls go before;
 /// at least three are timed, and `seconds` long.
-double median_time(const std::function<void()> &work, double seconds);
+double median_time(const std::function<void()> &work, double seconds, int warm_up);
 
-/// Times what `make` returns for the device and, where that is another one, for the CPU.
+/// Reports milliseconds on a device, and the peak of its memory since forget_peak() where it is known.
+void report_time(const std::string &name, c10::Device device, double milliseconds, Report &report);
+
+/// Times what `make` returns for the device.
 void time_case(const std::string &name, const CheckOptions &options, Report &report,
                const std::function<std::function<void()>(c10::Device)> &make);
 

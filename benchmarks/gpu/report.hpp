@@ -23,11 +23,10 @@ public:
                 fine ? "ok" : "FAILED");
     std::fflush(stdout);
   }
-  /// Milliseconds on the device and, where it was timed, on the CPU; gigabytes at the peak on the device.
-  void time(const std::string &name, double device, std::optional<double> cpu,
+  /// Median milliseconds on a device ("cpu", "cuda"); gigabytes at the peak on it, where they are known.
+  void time(const std::string &name, const std::string &device, double milliseconds,
             std::optional<double> gigabytes) {
-    std::printf("time\t%s\t%.4f\t%s\t%s\n", name.c_str(), device,
-                cpu ? std::to_string(*cpu).c_str() : "",
+    std::printf("time\t%s\t%s\t%.4f\t%s\n", name.c_str(), device.c_str(), milliseconds,
                 gigabytes ? std::to_string(*gigabytes).c_str() : "");
     std::fflush(stdout);
   }

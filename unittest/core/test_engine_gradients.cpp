@@ -32,6 +32,7 @@ using godiff_test::short_network;
 using godiff_test::small_alloy;
 using godiff_test::spread_times;
 using godiff_test::Twins;
+using DeviceBatch = godiff::ScoreEngine::DeviceBatch;
 
 enum class Loss { SCORE, MOBILE_FORCES, ALL_FORCES };
 
@@ -79,12 +80,18 @@ Outcome plain(const Twins &twins, const godiff::reference::ScoreNetwork &network
   return out;
 }
 
-Outcome fast(Twins &twins, const at::Tensor &x, const LeastSquares &target, Loss loss) {
+Outcome fast(Twins &twins, const at::Tensor &x, const LeastSquares &target, Loss loss,
+             DeviceBatch *batch = nullptr) {
   // What was there before must not count.
   twins.network.parameters().flat_gradient().fill_(NAN);
-  const at::Tensor value = loss == Loss::SCORE
-                               ? twins.engine.score_gradient(x, spread_times(x.size(0)), target)
-                               : twins.engine.force_gradient(x, target);
+  const at::Tensor t = spread_times(x.size(0));
+  at::Tensor value;
+  if (batch)
+    value = loss == Loss::SCORE ? twins.engine.score_gradient(*batch, x, t, target)
+                                : twins.engine.force_gradient(*batch, x, target);
+  else
+    value = loss == Loss::SCORE ? twins.engine.score_gradient(x, t, target)
+                                : twins.engine.force_gradient(x, target);
   EXPECT_EQ(value.dim(), 0);
   EXPECT_EQ(value.scalar_type(), at::kDouble);
   Outcome out{value.item<double>(), {}};
@@ -99,11 +106,11 @@ protected:
 
   /// Value and gradient of every tensor, relative to the largest element of that tensor; what nothing
   /// depends on has a gradient of exactly 0.
-  void check(Twins &twins, const at::Tensor &x, Loss loss) {
+  void check(Twins &twins, const at::Tensor &x, Loss loss, DeviceBatch *batch = nullptr) {
     SCOPED_TRACE(name_of(loss));
     const LeastSquares target = some_target(twins.system, x.size(0), loss);
     const Outcome expected = plain(twins, twins.exact, x, target, loss);
-    const Outcome value = fast(twins, x, target, loss);
+    const Outcome value = fast(twins, x, target, loss, batch);
     double rounding = 0.0;
     if (dtype() == at::kFloat) {
       const Outcome rounded = plain(twins, twins.rounded, x, target, loss);
@@ -118,15 +125,20 @@ protected:
           gradient.abs().max().item<double>() == 0.0 ? 0.0 : rounding_limit(dtype(), rounding);
       EXPECT_LE(deviation(value.gradients.at(name), gradient), limit) << name;
     }
-    const at::Tensor alone = loss == Loss::SCORE
-                                 ? twins.engine.score_loss(x, spread_times(x.size(0)), target)
-                                 : twins.engine.force_loss(x, target);
+    const at::Tensor t = spread_times(x.size(0));
+    at::Tensor alone;
+    if (batch)
+      alone = loss == Loss::SCORE ? twins.engine.score_loss(*batch, x, t, target)
+                                  : twins.engine.force_loss(*batch, x, target);
+    else
+      alone = loss == Loss::SCORE ? twins.engine.score_loss(x, t, target)
+                                  : twins.engine.force_loss(x, target);
     EXPECT_NEAR(alone.item<double>() / expected.value, 1.0, rounding_limit(dtype(), rounding));
   }
 
-  void check_all(Twins &twins, const at::Tensor &x) {
+  void check_all(Twins &twins, const at::Tensor &x, DeviceBatch *batch = nullptr) {
     for (const Loss loss : {Loss::SCORE, Loss::MOBILE_FORCES, Loss::ALL_FORCES})
-      check(twins, x, loss);
+      check(twins, x, loss, batch);
   }
 };
 
@@ -141,19 +153,30 @@ TEST_P(EngineGradients, EveryKindOfSystem) {
   }
 }
 
-TEST_P(EngineGradients, FixedShapes) {
-  if (godiff_test::by_rows())
-    GTEST_SKIP() << "the row kernels have no fixed shapes";
-  for (const EngineCase &c : engine_cases())
-    if (c.name == "S2 compact" || c.name == "S2 spread" || c.name == "alloy p p p" ||
-        c.name == "4x4x2 with 60" || c.name == "no edges") {
-      SCOPED_TRACE(c.name);
-      Twins twins(c.system, short_network(), dtype());
-      twins.engine.fix_shapes(true);
-      check_all(twins, c.positions);
-      // There is room for these by now.
-      check_all(twins, c.positions.flip(0).contiguous());
-    }
+// The same losses where the graphs of the structures are built on the device of Kokkos.
+TEST_P(EngineGradients, DeviceBatches) {
+  if (godiff::kernels::implementation(c10::kCPU) != godiff::kernels::Implementation::KOKKOS)
+    GTEST_SKIP() << "only the functors of Kokkos build graphs on a device";
+  int tried = 0;
+  for (const EngineCase &c : engine_cases()) {
+    SCOPED_TRACE(c.name);
+    Twins twins(c.system, short_network(), dtype());
+    const at::Tensor z = c.positions.select(2, 2), x = c.positions.contiguous();
+    const auto batch =
+        twins.engine.device_batch(x.size(0), z.min().item<double>(), z.max().item<double>());
+    if (!batch)
+      continue;
+    ++tried;
+    check_all(twins, x, batch.get());
+    // Another content of the same tensors; the score of before is not in them.
+    check_all(twins, x.flip(0).contiguous(), batch.get());
+    EXPECT_NO_THROW(godiff::ScoreEngine::check(*batch));
+    const at::Tensor t = spread_times(x.size(0));
+    EXPECT_LE(deviation(twins.engine.score(*batch, x, t).to(at::kDouble),
+                        twins.engine.score(x, t).to(at::kDouble)),
+              dtype() == at::kDouble ? 1e-12 : 1e-4);
+  }
+  EXPECT_GE(tried, 5);
 }
 
 TEST_P(EngineGradients, EveryShapeOfNetwork) {

@@ -151,8 +151,6 @@ TEST_F(ForeignDevice, OptimiserEqualsTheCpu) {
     here.parameters().flat_gradient().copy_(gradient);
     there.parameters().flat_gradient().copy_(gradient);
     gradient[7] = 0.1;
-    if (step == 3)
-      b.steps = a.steps;  // the device counts refused steps as well
     a.step(here.parameters(), 5.0);
     b.step(there.parameters(), 5.0);
     EXPECT_LE(godiff_test::deviation(host(there.parameters().flat()), here.parameters().flat()),

@@ -254,50 +254,6 @@ TEST_P(Kernels, MessagesOnEveryKindOfSystem) {
     check_all(Problem(c, 5.0, 2, dtype()));
 }
 
-// All template atoms within one hop, and room for more pairs than there are.
-TEST_P(Kernels, MessagesOfFixedShapes) {
-  for (const EngineCase &c : godiff_test::engine_cases())
-    if (c.name == "S2 compact" || c.name == "alloy" || c.name == "out of reach") {
-      Problem p(c, 5.0, 1, dtype());
-      const std::int64_t pairs = p.graph.n_pairs(), N = p.graph.n_atoms();
-      p.name += ", fixed shape";
-      godiff::StructureGraphs(c.system, 5.0, dtype())
-          .build(c.positions.const_data_ptr<double>(), c.positions.size(0), 1, p.graph, pairs + 9);
-      EXPECT_EQ(p.graph.n_pairs(), pairs + 9);
-      EXPECT_EQ(static_cast<std::int64_t>(p.graph.sender.size()), 2 * pairs);
-      EXPECT_EQ(p.graph.distance.back(), 5.0);
-      EXPECT_EQ(p.graph.rows(1), N * p.graph.n_structures);
-      check_all(p);
-    }
-}
-
-// A recorded step reads the next chunk where it has read the last one.
-TEST_P(Kernels, CopiesOfFixedShapesStayWhereTheyAre) {
-  const EngineCase c = godiff_test::engine_cases()[1];
-  const godiff::StructureGraphs graphs(c.system, 5.0, dtype());
-  const at::Tensor like = at::empty({0}, dtype()), other = c.positions + 0.1;
-  ChunkGraph graph;
-  const auto build = [&](const at::Tensor &x) {
-    graphs.build(x.const_data_ptr<double>(), x.size(0), 2, graph, 1000);
-  };
-  build(c.positions);
-  const godiff::ChunkOnDevice &first = on_device(graph, like);
-  EXPECT_EQ(&on_device(graph, like), &first);
-  const void *memory = first.memory.const_data_ptr();
-  build(other);
-  const godiff::ChunkOnDevice &second = on_device(graph, like);
-  EXPECT_EQ(second.memory.const_data_ptr(), memory);
-  EXPECT_TRUE(at::equal(second.distance,
-                        at::tensor(at::ArrayRef<double>(graph.distance), at::kDouble).to(dtype())));
-  // A copy of the graph keeps what it has.
-  const ChunkGraph kept = graph;
-  const at::Tensor distance = second.distance.clone();
-  build(c.positions);
-  on_device(graph, like);
-  EXPECT_TRUE(at::equal(on_device(kept, like).distance, distance));
-  EXPECT_FALSE(at::equal(on_device(graph, like).distance, distance));
-}
-
 TEST_P(Kernels, MessagesOfManyHops) {
   check_all(Problem(godiff_test::many_hops(), 3.2, 4, dtype()));
 }
@@ -503,7 +459,7 @@ TEST_P(Kernels, AdamWStep) {
                        1.0 / std::sqrt(1.0 - std::pow(beta2, steps)),
                        scale};
   const at::Tensor old = c.weights.kernel.clone();
-  const at::Tensor scale_tensor = at::scalar_tensor(scale, at::kDouble);
+  const at::Tensor numbers = at::tensor({step.shrink, step.rate, step.root, scale}, at::kDouble);
 
   // LibTorch's own AdamW, in float64; what lies in no range stays.
   const at::Tensor w = c.weights.twin.clone(), m = c.first_moment.twin.clone(),
@@ -520,12 +476,12 @@ TEST_P(Kernels, AdamWStep) {
 
   // Refused, the twin does nothing.
   const at::Tensor untouched = c.weights.twin.clone(), moment = c.first_moment.twin.clone();
-  godiff::plain::adamw_update(step, scale_tensor, at::scalar_tensor(false, at::kBool), ranges,
+  godiff::plain::adamw_update(step, numbers, at::scalar_tensor(false, at::kBool), ranges,
                               c.buffers(&Both::twin));
   EXPECT_TRUE(at::equal(c.weights.twin, untouched));
   EXPECT_TRUE(at::equal(c.first_moment.twin, moment));
 
-  godiff::plain::adamw_update(step, scale_tensor, at::scalar_tensor(true, at::kBool), ranges,
+  godiff::plain::adamw_update(step, numbers, at::scalar_tensor(true, at::kBool), ranges,
                               c.buffers(&Both::twin));
   EXPECT_LE(godiff_test::deviation(c.weights.twin, w), 1e-14);
   EXPECT_LE(godiff_test::deviation(c.first_moment.twin, m), 1e-14);
@@ -540,23 +496,23 @@ TEST_P(Kernels, AdamWStep) {
   EXPECT_NE(c.weights.kernel[4].item<double>(), old[4].item<double>());
 }
 
-// The update of a device other than the CPU, which takes scale and verdict from there.
+// The update of a device other than the CPU, which takes numbers and verdict from there.
 TEST_P(Kernels, AdamWStepOfADevice) {
   const std::int64_t n = 40000;
   const std::vector<std::pair<std::int64_t, std::int64_t>> ranges{{0, 5}, {17, 33000}, {33001, n}};
   AdamWCase c{random({n}), random({n}), random({n}), random({n})};
   for (Side side : SIDES)
     (c.second_moment.*side).square_();
-  const AdamWStep step{0.9, 0.999, 1e-8, 0.9999, 1e-2, 1.5, 1.0};
-  const at::Tensor scale = at::scalar_tensor(0.25, dtype()), before = c.weights.kernel.clone(),
-                   moment = c.first_moment.kernel.clone();
-  godiff::adamw_update(step, scale, at::scalar_tensor(false, at::kBool), ranges,
+  const AdamWStep step{0.9, 0.999, 1e-8, 0.0, 0.0, 0.0, 0.0};
+  const at::Tensor numbers = at::tensor({0.9999, 1e-2, 1.5, 0.25}, at::kDouble),
+                   before = c.weights.kernel.clone(), moment = c.first_moment.kernel.clone();
+  godiff::adamw_update(step, numbers, at::scalar_tensor(false, at::kBool), ranges,
                        c.buffers(&Both::kernel));
   EXPECT_TRUE(at::equal(c.weights.kernel, before));
   EXPECT_TRUE(at::equal(c.first_moment.kernel, moment));
   const at::Tensor yes = at::scalar_tensor(true, at::kBool);
-  godiff::adamw_update(step, scale, yes, ranges, c.buffers(&Both::kernel));
-  godiff::plain::adamw_update(step, scale, yes, ranges, c.buffers(&Both::twin));
+  godiff::adamw_update(step, numbers, yes, ranges, c.buffers(&Both::kernel));
+  godiff::plain::adamw_update(step, numbers, yes, ranges, c.buffers(&Both::twin));
   expect_close(c.weights, "weights");
   expect_close(c.first_moment, "first moment");
   expect_close(c.second_moment, "second moment");

@@ -96,8 +96,8 @@ void add_state(Outcome &outcome, const Learner &learner) {
     outcome.tensors.push_back(o->adamw.first_moment.clone());
     outcome.tensors.push_back(o->adamw.second_moment.clone());
     outcome.numbers.insert(outcome.numbers.end(),
-                           {o->adamw.learning_rate, static_cast<double>(o->adamw.steps),
-                            o->plateau.best, static_cast<double>(o->plateau.bad)});
+                           {o->adamw.learning_rate.item<double>(), o->adamw.steps.item<double>(),
+                            o->plateau.best.item<double>(), o->plateau.bad.item<double>()});
   }
 }
 

@@ -6,8 +6,8 @@
 
 #include <gtest/gtest.h>
 
-#include "core/diffusion/truncated_normal.hpp"
 #include "core/search/trainer.hpp"
+#include "kernels/diffusion_math.hpp"
 #include "reference/network.hpp"
 #include "statistics.hpp"
 #include "systems.hpp"
@@ -37,6 +37,10 @@ at::Tensor copies(const std::vector<double> &x, std::int64_t count) {
 
 at::Tensor times(double t, std::int64_t count) {
   return at::full({count}, t, at::kDouble);
+}
+
+at::Tensor number(std::int64_t step) {
+  return at::scalar_tensor(step, at::kLong);
 }
 
 std::vector<double> component(const at::Tensor &x, int k) {
@@ -106,15 +110,19 @@ TEST(TruncatedNormal, ErfinvInvertsErf) {
 }
 
 TEST(Noiser, TimesAreUniformAndBelongToTheStructure) {
-  const at::Tensor t = draw_times(3, Purpose::TRAINING_TIME, 2, 5, DRAWS);
+  const at::Tensor t = draw_times(3, Purpose::TRAINING_TIME, 2, number(5), DRAWS);
   const std::vector<double> v = to_vector(t);
   EXPECT_GE(*std::min_element(v.begin(), v.end()), 1e-5);
   EXPECT_LE(*std::max_element(v.begin(), v.end()), 1.0);
   EXPECT_LT(kolmogorov_smirnov(v, [](double x) { return x; }), KS_LIMIT);
-  EXPECT_TRUE(at::equal(draw_times(3, Purpose::TRAINING_TIME, 2, 5, 100), t.narrow(0, 0, 100)));
-  EXPECT_FALSE(at::equal(draw_times(3, Purpose::TRAINING_TIME, 2, 6, 100), t.narrow(0, 0, 100)));
-  EXPECT_FALSE(at::equal(draw_times(3, Purpose::TRAINING_TIME, 1, 5, 100), t.narrow(0, 0, 100)));
-  EXPECT_FALSE(at::equal(draw_times(4, Purpose::TRAINING_TIME, 2, 5, 100), t.narrow(0, 0, 100)));
+  EXPECT_TRUE(
+      at::equal(draw_times(3, Purpose::TRAINING_TIME, 2, number(5), 100), t.narrow(0, 0, 100)));
+  EXPECT_FALSE(
+      at::equal(draw_times(3, Purpose::TRAINING_TIME, 2, number(6), 100), t.narrow(0, 0, 100)));
+  EXPECT_FALSE(
+      at::equal(draw_times(3, Purpose::TRAINING_TIME, 1, number(5), 100), t.narrow(0, 0, 100)));
+  EXPECT_FALSE(
+      at::equal(draw_times(4, Purpose::TRAINING_TIME, 2, number(5), 100), t.narrow(0, 0, 100)));
 }
 
 // Method section 24.1: mean and variance within 4 standard errors, z by Kolmogorov-Smirnov.
@@ -124,7 +132,7 @@ TEST(Noiser, KernelMomentsAndTruncatedDistribution) {
   const std::vector<double> x0{2.68, 2.03, 6.42};
   for (double t : {0.1, 0.5, 1.0}) {
     const Noised noised = add_noise(s, schedule, copies(x0, DRAWS), times(t, DRAWS), 8,
-                                    Purpose::TRAINING_NOISE, 0, static_cast<int>(10 * t));
+                                    Purpose::TRAINING_NOISE, 0, number(static_cast<int>(10 * t)));
     const double v = schedule.variance(t), std = schedule.std(t);
     for (int k = 0; k < 2; ++k) {
       const std::vector<double> x = component(noised.positions, k);
@@ -151,10 +159,10 @@ TEST(Noiser, NoiseIsTheStandardisedDisplacement) {
     x.insert(x.end(), {2.0 * i, 3.0 * i, i % 2 == 0 ? s.z_lo : s.z_hi});  // on the faces
   }
   const at::Tensor x0 = copies(x, 40);
-  const at::Tensor t = draw_times(1, Purpose::TRAINING_TIME, 0, 0, 40);
+  const at::Tensor t = draw_times(1, Purpose::TRAINING_TIME, 0, number(0), 40);
   t.data_ptr<double>()[0] = 1e-5;
   t.data_ptr<double>()[1] = 1.0;
-  const Noised noised = add_noise(s, schedule, x0, t, 1, Purpose::TRAINING_NOISE, 0, 0);
+  const Noised noised = add_noise(s, schedule, x0, t, 1, Purpose::TRAINING_NOISE, 0, number(0));
   EXPECT_TRUE(noised.positions.isfinite().all().item<bool>());
   EXPECT_TRUE(noised.noise.isfinite().all().item<bool>());
   for (int g = 0; g < 40; ++g) {
@@ -171,7 +179,8 @@ TEST(Noiser, StructuresDoNotDependOnTheirBatch) {
   const at::Tensor x0 = copies({2.68, 2.03, 6.42}, 10), t = times(0.5, 10);
   const auto noise = [&](std::int64_t n, std::uint64_t seed, Purpose purpose, int stage,
                          std::int64_t step) {
-    return add_noise(s, schedule, x0.narrow(0, 0, n), t.narrow(0, 0, n), seed, purpose, stage, step)
+    return add_noise(s, schedule, x0.narrow(0, 0, n), t.narrow(0, 0, n), seed, purpose, stage,
+                     number(step))
         .positions;
   };
   const at::Tensor all = noise(10, 1, Purpose::TRAINING_NOISE, 2, 3);
@@ -198,7 +207,8 @@ TEST(Noiser, IrreducibleLossOfGaussianData) {
       x0.data_ptr<double>()[k] = CENTRE + SIG * random.normal();
     }
     const at::Tensor t_all = times(t, DRAWS), weights = at::ones({DRAWS}, at::kDouble);
-    const Noised noised = add_noise(s, schedule, x0, t_all, 4, Purpose::TRAINING_NOISE, 0, 0);
+    const Noised noised =
+        add_noise(s, schedule, x0, t_all, 4, Purpose::TRAINING_NOISE, 0, number(0));
     const double v = schedule.variance(t), expected = SIG * SIG / (SIG * SIG + v);
     const at::Tensor true_score = -(noised.positions - CENTRE) / (SIG * SIG + v);
     // The mean over 3*DRAWS squared normals of variance `expected`; 4 standard errors.

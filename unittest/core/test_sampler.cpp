@@ -4,10 +4,11 @@
 #include <algorithm>
 #include <cmath>
 
+#include <ATen/TensorOperators.h>
 #include <gtest/gtest.h>
 
 #include "core/base/random.hpp"
-#include "core/diffusion/truncated_normal.hpp"
+#include "kernels/diffusion_math.hpp"
 #include "statistics.hpp"
 #include "systems.hpp"
 

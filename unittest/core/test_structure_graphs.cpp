@@ -193,4 +193,40 @@ TEST(TemplateEdges, LargeTemplatesHaveAsManyEdgesPerAtom) {
   EXPECT_EQ(few.distance.size(), many.distance.size());
 }
 
+// The bound that memory is taken by holds for whatever the mobile atoms do, all of them in one place included.
+TEST(MostPairs, IsNeverExceeded) {
+  godiff::RandomStream random(23, godiff::Purpose::PRIOR);
+  const double cutoff = 4.5;
+  for (const System &s : {godiff_test::stepped_pt(), godiff_test::heptamer_pt()}) {
+    const StructureGraphs graphs(s, cutoff, at::kDouble);
+    const std::optional<std::int64_t> most = graphs.most_pairs(s.z_lo, s.z_hi);
+    ASSERT_TRUE(most);
+    std::int64_t seen = 0;
+    godiff::ChunkGraph graph;
+    for (int k = 0; k < 400; ++k) {
+      const bool heap = k % 2 == 0;
+      std::vector<double> x;
+      godiff::Vec3 place{};
+      for (std::int64_t m = 0; m < s.n_mobile; ++m) {
+        if (m == 0 || !heap) {
+          place = s.cell.cartesian({random.uniform(), random.uniform(), 0.0});
+          place[2] = s.z_lo + (k % 4 < 2 ? 0.0 : random.uniform()) * (s.z_hi - s.z_lo);
+        }
+        x.insert(x.end(), place.begin(), place.end());
+      }
+      graphs.build(x.data(), 1, 1, graph);
+      seen = std::max(seen, graph.n_pairs());
+    }
+    EXPECT_LE(seen, *most);
+    EXPECT_GT(seen, *most / 2) << "the bound is not close";
+  }
+  // None where z is not the direction away from the surface.
+  const System leaning = godiff_test::make_system({{{5, 0, 1}, {0, 5, 0}, {0, 0, 9}}},
+                                                  {true, true, false}, {1, 1, 1}, {78}, {78}, 3, 6);
+  EXPECT_FALSE(StructureGraphs(leaning, cutoff, at::kDouble).most_pairs(3, 6));
+  const System open = godiff_test::make_system({{{5, 0, 0}, {0, 5, 0}, {0, 0, 9}}},
+                                               {false, true, false}, {1, 1, 1}, {78}, {78}, 3, 6);
+  EXPECT_FALSE(StructureGraphs(open, cutoff, at::kDouble).most_pairs(3, 6));
+}
+
 }  // namespace

@@ -87,10 +87,12 @@ struct Learner {
   double score_loss(const at::Tensor &x) {
     const std::int64_t repeats = 40;
     const at::Tensor many = x.repeat({repeats, 1, 1});
-    const at::Tensor t = godiff::draw_times(999, Purpose::TRAINING_TIME, 0, 0, many.size(0));
+    const at::Tensor step_zero = at::zeros({}, at::kLong);
+    const at::Tensor t =
+        godiff::draw_times(999, Purpose::TRAINING_TIME, 0, step_zero, many.size(0));
     const godiff::Schedule schedule = godiff::make_schedule(settings);
     const Noised noised =
-        godiff::add_noise(system, schedule, many, t, 999, Purpose::TRAINING_NOISE, 0, 0);
+        godiff::add_noise(system, schedule, many, t, 999, Purpose::TRAINING_NOISE, 0, step_zero);
     const godiff::LeastSquares target =
         godiff::score_loss(schedule, settings.score_scale, noised.noise, t,
                            at::ones({many.size(0)}, at::kDouble), system.n_atoms());
@@ -311,18 +313,21 @@ TEST(Trainer, DecayShrinksRowsOfAbsentElements) {
 }
 
 TEST(Plateau, LowersTheRateAfterPatience) {
-  godiff::Plateau plateau;
-  plateau.patience = 2;
-  plateau.factor = 0.5;
-  EXPECT_EQ(plateau.update(1.0, 0.1), 0.1);
-  EXPECT_EQ(plateau.update(0.99995, 0.1), 0.1) << "better by less than 1e-4: bad 1";
-  EXPECT_EQ(plateau.update(std::nan(""), 0.1), 0.1) << "bad 2";
-  EXPECT_EQ(plateau.update(2.0, 0.1), 0.05) << "bad 3 exceeds 2";
-  EXPECT_EQ(plateau.bad, 0);
-  EXPECT_EQ(plateau.update(0.5, 0.05), 0.05);
+  godiff::Plateau plateau(0.5, 2, at::kCPU);
+  const auto next = [&](double loss, double rate) {
+    const at::Tensor learning_rate = at::scalar_tensor(rate, at::kDouble);
+    plateau.update(at::scalar_tensor(loss, at::kDouble), learning_rate);
+    return learning_rate.item<double>();
+  };
+  EXPECT_EQ(next(1.0, 0.1), 0.1);
+  EXPECT_EQ(next(0.99995, 0.1), 0.1) << "better by less than 1e-4: bad 1";
+  EXPECT_EQ(next(std::nan(""), 0.1), 0.1) << "bad 2";
+  EXPECT_EQ(next(2.0, 0.1), 0.05) << "bad 3 exceeds 2";
+  EXPECT_EQ(plateau.bad.item<std::int64_t>(), 0);
+  EXPECT_EQ(next(0.5, 0.05), 0.05);
   for (int k = 0; k < 2; ++k)
-    EXPECT_EQ(plateau.update(0.5, 1.5e-8), 1.5e-8);
-  EXPECT_EQ(plateau.update(0.5, 1.5e-8), 1.5e-8) << "a change below 1e-8 is none";
+    EXPECT_EQ(next(0.5, 1.5e-8), 1.5e-8);
+  EXPECT_EQ(next(0.5, 1.5e-8), 1.5e-8) << "a change below 1e-8 is none";
 }
 
 }  // namespace

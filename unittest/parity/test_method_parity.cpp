@@ -12,10 +12,10 @@
 #include "core/diffusion/lbfgs.hpp"
 #include "core/diffusion/sampler.hpp"
 #include "core/diffusion/schedule.hpp"
-#include "core/diffusion/truncated_normal.hpp"
 #include "core/search/annealing.hpp"
 #include "core/search/reservoir.hpp"
 #include "core/search/trainer.hpp"
+#include "kernels/diffusion_math.hpp"
 #include "parity/golden.hpp"
 #include "reference/network.hpp"
 

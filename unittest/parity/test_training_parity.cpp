@@ -49,7 +49,7 @@ TEST_P(TrainingParity, Steps) {
     godiff::ScoreEngine engine(s.system(20), network);
     const at::Tensor start = network.parameters().flat().clone();
     AdamW optimiser(network.parameters(), constants["lr"]);
-    Plateau plateau{constants["factor"], constants["patience"]};
+    Plateau plateau(constants["factor"], constants["patience"], at::kCPU);
     const at::Tensor weights = factor * golden::tensor(data["weights"]);
 
     for (const json &probe : run["probes"])
@@ -78,9 +78,10 @@ TEST_P(TrainingParity, Steps) {
       const double norm = network.parameters().flat_gradient().norm().item<double>();
       EXPECT_NEAR(norm / expected["grad_norm"].get<double>(), 1.0, is_double() ? 1e-9 : 1e-4);
       clipped = clipped || norm > constants["clip"].get<double>();
-      EXPECT_DOUBLE_EQ(optimiser.learning_rate, expected["lr"].get<double>());
+      EXPECT_DOUBLE_EQ(optimiser.learning_rate.item<double>(), expected["lr"].get<double>());
       optimiser.step(network.parameters(), constants["clip"]);
-      optimiser.learning_rate = plateau.update(data["epoch_losses"][step], optimiser.learning_rate);
+      plateau.update(at::scalar_tensor(data["epoch_losses"][step].get<double>(), at::kDouble),
+                     optimiser.learning_rate);
 
       for (const json &probe : run["probes"])
         for (std::size_t k = 0; k < probe["index"].size(); ++k)
@@ -109,7 +110,7 @@ TEST_P(TrainingParity, AdamWScalar) {
     optimiser.step(parameters, 1e30);
     EXPECT_NEAR(p.item<double>(), data["values"][k], is_double() ? 1e-14 : 3e-7);
   }
-  EXPECT_EQ(optimiser.steps, 5);
+  EXPECT_EQ(optimiser.steps.item<std::int64_t>(), 5);
 }
 
 // A stage trains one head: the weights of the other one stay, decay included, and change nothing.
@@ -191,11 +192,13 @@ TEST_P(TrainingParity, ClipKeepsDirection) {
 }
 
 std::vector<double> rates(int patience, const std::vector<double> &losses) {
-  Plateau plateau{0.95, patience};
+  Plateau plateau(0.95, patience, at::kCPU);
   std::vector<double> out;
-  double rate = 1e-4;
-  for (const double loss : losses)
-    out.push_back(rate = plateau.update(loss, rate));
+  const at::Tensor rate = at::scalar_tensor(1e-4, at::kDouble);
+  for (const double loss : losses) {
+    plateau.update(at::scalar_tensor(loss, at::kDouble), rate);
+    out.push_back(rate.item<double>());
+  }
   return out;
 }
 

@@ -19,17 +19,16 @@ constexpr bool NON_BLOCKING = true;
 // Collects arrays and copies them to a device in one piece.
 class Package {
 public:
-  // Returns where the array will begin. It gets room for at least `most` values.
-  template <class T> std::size_t add(const std::vector<T> &values, std::size_t most = 0) {
-    const std::size_t begin = size_, room = std::max(most, values.size()) * sizeof(T);
-    pieces_.push_back({begin, values.data(), values.size() * sizeof(T)});
-    size_ = (size_ + room + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+  // Returns where the array will begin.
+  template <class T> std::size_t add(const std::vector<T> &values) {
+    const std::size_t begin = size_, bytes = values.size() * sizeof(T);
+    pieces_.push_back({begin, values.data(), bytes});
+    size_ = (size_ + bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
     return begin;
   }
 
-  // Copies to new memory, or to `old` if that is of the same size. The host waits neither for this copy nor
-  // for what still reads the old one.
-  at::Tensor send(c10::Device device, const at::Tensor &old = {}) const {
+  // The host does not wait for the copy.
+  at::Tensor send(c10::Device device) const {
     const at::TensorOptions bytes = at::TensorOptions().dtype(at::kByte);
     const at::Tensor staged =
         at::empty({static_cast<std::int64_t>(size_)}, bytes.pinned_memory(device.is_cuda()));
@@ -37,8 +36,6 @@ public:
     for (const Piece &piece : pieces_)
       if (piece.bytes > 0)
         std::memcpy(to + piece.begin, piece.data, piece.bytes);
-    if (old.defined() && old.device() == device && old.numel() == staged.numel())
-      return old.copy_(staged, NON_BLOCKING);
     return device.is_cpu() ? staged : staged.to(device, at::kByte, NON_BLOCKING);
   }
 
@@ -61,10 +58,9 @@ struct Memory {
   }
 };
 
-std::size_t add_directions(const Directions &directions, at::ScalarType dtype, Package &package,
-                           std::size_t most = 0) {
-  return dtype == at::kDouble ? package.add(directions.in_double, most)
-                              : package.add(directions.in_single, most);
+std::size_t add_directions(const Directions &directions, at::ScalarType dtype, Package &package) {
+  return dtype == at::kDouble ? package.add(directions.in_double)
+                              : package.add(directions.in_single);
 }
 
 template <class Copy> bool fits(const std::shared_ptr<const Copy> &copy, const at::Tensor &like) {
@@ -115,10 +111,8 @@ std::shared_ptr<const TemplateOnDevice> copy_of(const TemplateEdges &edges,
   return std::make_shared<const TemplateOnDevice>(std::move(copy));
 }
 
-std::shared_ptr<const ChunkOnDevice> copy_of(const ChunkGraph &graph, const at::Tensor &like,
-                                             const at::Tensor &old) {
+std::shared_ptr<const ChunkOnDevice> copy_of(const ChunkGraph &graph, const at::Tensor &like) {
   const std::int64_t P = graph.n_pairs();
-  const auto most_edges = static_cast<std::size_t>(2 * P);
   std::vector<std::int32_t> pair_edge(P, -1), pair_structure(P, 0);
   for (std::int64_t g = 0; g < graph.n_structures; ++g)
     for (std::int32_t e = graph.first[graph.offset(1, g)]; e < graph.first[graph.offset(1, g + 1)];
@@ -133,16 +127,13 @@ std::shared_ptr<const ChunkOnDevice> copy_of(const ChunkGraph &graph, const at::
   Package package;
   const std::size_t atom = package.add(graph.atom), slot = package.add(graph.slot),
                     counts = package.add(graph.counts), offsets = package.add(graph.offsets),
-                    first = package.add(graph.first),
-                    receiver = package.add(graph.receiver, most_edges),
-                    sender = package.add(graph.sender, most_edges),
-                    pair = package.add(graph.pair, most_edges),
+                    first = package.add(graph.first), receiver = package.add(graph.receiver),
+                    sender = package.add(graph.sender), pair = package.add(graph.pair),
                     edge_of_pair = package.add(pair_edge), structure = package.add(pair_structure),
-                    direction = add_directions(graph.direction, like.scalar_type(), package,
-                                               3 * most_edges),
+                    direction = add_directions(graph.direction, like.scalar_type(), package),
                     distance = in_double ? package.add(graph.distance) : package.add(single);
   ChunkOnDevice copy;
-  copy.memory = package.send(like.device(), old);
+  copy.memory = package.send(like.device());
   copy.dtype = like.scalar_type();
   const Memory at(copy.memory);
   copy.pointers = {static_cast<std::int32_t>(graph.n_structures),
@@ -176,13 +167,8 @@ const TemplateOnDevice &on_device(const TemplateEdges &edges, const at::Tensor &
 }
 
 const ChunkOnDevice &on_device(const ChunkGraph &graph, const at::Tensor &like) {
-  const bool same_place = fits(graph.device_copy, like);
-  if (!same_place || graph.device_copy_is_old) {
-    // Another copy of the graph may still need the memory.
-    const bool again = same_place && graph.device_copy.use_count() == 1;
-    graph.device_copy = copy_of(graph, like, again ? graph.device_copy->memory : at::Tensor());
-    graph.device_copy_is_old = false;
-  }
+  if (!fits(graph.device_copy, like))
+    graph.device_copy = copy_of(graph, like);
   return *graph.device_copy;
 }
 

@@ -65,8 +65,7 @@ struct ChunkOnDevice {
 
 /// The copy on the device and in the type of `like`, made when it is first asked for.
 const TemplateOnDevice &on_device(const TemplateEdges &edges, const at::Tensor &like);
-/// The same; the whole chunk is one copy, which the host does not wait for. It lies where that of the last
-/// chunk lay if the sizes are equal, as in graphs of a fixed shape: so a recorded step can be replayed.
+/// The same; the whole chunk is one copy, which the host does not wait for.
 const ChunkOnDevice &on_device(const ChunkGraph &graph, const at::Tensor &like);
 
 }  // namespace godiff

@@ -57,15 +57,15 @@ void adamw_update(const kernels::AdamWStep &step,
   });
 }
 
-void adamw_update(const kernels::AdamWStep &step, const at::Tensor &scale, const at::Tensor &accept,
+void adamw_update(const kernels::AdamWStep &step, const at::Tensor &numbers,
+                  const at::Tensor &accept,
                   const std::vector<std::pair<std::int64_t, std::int64_t>> &ranges,
                   const AdamWBuffers &buffers) {
-  GODIFF_RETURN_UNLESS_ROWS(buffers.weights, adamw_update(step, scale, accept, ranges, buffers))
+  GODIFF_RETURN_UNLESS_ROWS(buffers.weights, adamw_update(step, numbers, accept, ranges, buffers))
   if (!accept.item<bool>())
     return;
-  kernels::AdamWStep scaled = step;
-  scaled.scale = scale.item<double>();
-  adamw_update(scaled, ranges, buffers);
+  const double *p = numbers.const_data_ptr<double>();
+  adamw_update({step.beta1, step.beta2, step.eps, p[0], p[1], p[2], p[3]}, ranges, buffers);
 }
 
 namespace plain {
@@ -75,9 +75,12 @@ at::Tensor sum_parts(const std::vector<at::Tensor> &parts, const at::Tensor &tot
   return total.to(at::kDouble).square().sum();
 }
 
-void adamw_update(const kernels::AdamWStep &step, const at::Tensor &scale, const at::Tensor &accept,
+void adamw_update(const kernels::AdamWStep &step, const at::Tensor &numbers,
+                  const at::Tensor &accept,
                   const std::vector<std::pair<std::int64_t, std::int64_t>> &ranges,
                   const AdamWBuffers &buffers) {
+  const at::Tensor of_type = numbers.to(buffers.weights.scalar_type());
+  const at::Tensor shrink = of_type[0], rate = of_type[1], root = of_type[2], scale = of_type[3];
   for (const auto &range : ranges) {
     const auto part = [&](const at::Tensor &t) {
       return t.narrow(0, range.first, range.second - range.first);
@@ -86,8 +89,7 @@ void adamw_update(const kernels::AdamWStep &step, const at::Tensor &scale, const
                      m = part(buffers.first_moment), v = part(buffers.second_moment);
     const at::Tensor m_new = m * step.beta1 + g * (1.0 - step.beta1);
     const at::Tensor v_new = v * step.beta2 + g.square() * (1.0 - step.beta2);
-    const at::Tensor w_new =
-        w * step.shrink - step.rate * m_new / (v_new.sqrt() * step.root + step.eps);
+    const at::Tensor w_new = w * shrink - rate * m_new / (v_new.sqrt() * root + step.eps);
     w.copy_(at::where(accept, w_new, w));
     m.copy_(at::where(accept, m_new, m));
     v.copy_(at::where(accept, v_new, v));

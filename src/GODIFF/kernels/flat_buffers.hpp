@@ -26,9 +26,11 @@ void adamw_update(const kernels::AdamWStep &step,
                   const std::vector<std::pair<std::int64_t, std::int64_t>> &ranges,
                   const AdamWBuffers &buffers);
 
-/// The same on any device: `scale` (a scalar of the weights' type) replaces step.scale. Where `accept` (a
-/// bool scalar) is false nothing changes, without a word from the host on other devices than the CPU.
-void adamw_update(const kernels::AdamWStep &step, const at::Tensor &scale, const at::Tensor &accept,
+/// The same on any device: `numbers` (float64 [4]) replaces shrink, rate, root and scale of the step. Where
+/// `accept` (a bool scalar) is false nothing changes, without a word from the host on other devices than the
+/// CPU.
+void adamw_update(const kernels::AdamWStep &step, const at::Tensor &numbers,
+                  const at::Tensor &accept,
                   const std::vector<std::pair<std::int64_t, std::int64_t>> &ranges,
                   const AdamWBuffers &buffers);
 
@@ -36,7 +38,8 @@ namespace plain {
 
 // The twins in LibTorch operations, for any device.
 at::Tensor sum_parts(const std::vector<at::Tensor> &parts, const at::Tensor &total);
-void adamw_update(const kernels::AdamWStep &step, const at::Tensor &scale, const at::Tensor &accept,
+void adamw_update(const kernels::AdamWStep &step, const at::Tensor &numbers,
+                  const at::Tensor &accept,
                   const std::vector<std::pair<std::int64_t, std::int64_t>> &ranges,
                   const AdamWBuffers &buffers);
 

@@ -44,8 +44,8 @@ template <class Space, class T> struct SumParts {
 };
 
 template <class T> struct AdamW {
-  kernels::AdamWNumbers<T> numbers;
-  const T *scale;
+  kernels::AdamWStep step;
+  const double *numbers;
   const bool *accept;
   const T *gradient;
   T *weights, *first_moment, *second_moment;
@@ -53,9 +53,12 @@ template <class T> struct AdamW {
   KOKKOS_INLINE_FUNCTION void operator()(std::int64_t i) const {
     if (!*accept)
       return;
-    kernels::AdamWNumbers<T> scaled = numbers;
-    scaled.scale = *scale;
-    scaled.step(gradient[i], weights[i], first_moment[i], second_moment[i]);
+    kernels::AdamWStep now = step;
+    now.shrink = numbers[0];
+    now.rate = numbers[1];
+    now.root = numbers[2];
+    now.scale = numbers[3];
+    kernels::AdamWNumbers<T>(now).step(gradient[i], weights[i], first_moment[i], second_moment[i]);
   }
 };
 
@@ -81,15 +84,15 @@ at::Tensor sum_parts(const std::vector<at::Tensor> &parts, const at::Tensor &tot
   return squares.sum();
 }
 
-void adamw_update(const kernels::AdamWStep &step, const at::Tensor &scale, const at::Tensor &accept,
+void adamw_update(const kernels::AdamWStep &step, const at::Tensor &numbers,
+                  const at::Tensor &accept,
                   const std::vector<std::pair<std::int64_t, std::int64_t>> &ranges,
                   const AdamWBuffers &buffers) {
   AT_DISPATCH_FLOATING_TYPES(buffers.weights.scalar_type(), "godiff::kokkos::adamw_update", [&] {
     using T = scalar_t;
-    const at::Tensor scale_of_type = scale.to(buffers.weights.scalar_type());
     for (const auto &range : ranges) {
-      const AdamW<T> functor{kernels::AdamWNumbers<T>(step),
-                             scale_of_type.const_data_ptr<T>(),
+      const AdamW<T> functor{step,
+                             numbers.const_data_ptr<double>(),
                              accept.const_data_ptr<bool>(),
                              buffers.gradient.const_data_ptr<T>() + range.first,
                              buffers.weights.data_ptr<T>() + range.first,

@@ -44,7 +44,8 @@ void mixing_norm_backward(const at::Tensor &vu, const at::Tensor &joined,
 void add_column_sums(const at::Tensor &values, const at::Tensor &sums);
 
 at::Tensor sum_parts(const std::vector<at::Tensor> &parts, const at::Tensor &total);
-void adamw_update(const kernels::AdamWStep &step, const at::Tensor &scale, const at::Tensor &accept,
+void adamw_update(const kernels::AdamWStep &step, const at::Tensor &numbers,
+                  const at::Tensor &accept,
                   const std::vector<std::pair<std::int64_t, std::int64_t>> &ranges,
                   const AdamWBuffers &buffers);
 

@@ -60,11 +60,14 @@ template <class Space> Space space_of(const Space &space, const at::Tensor &) {
 template <class Space, class Functor>
 void for_each(const char *name, const at::Tensor &where, std::int64_t count,
               const Functor &functor) {
+  // A functor that travels with the call, and not through a buffer on the GPU, can be recorded.
   if (count > 0)
-    Kokkos::parallel_for(name,
-                         Kokkos::RangePolicy<Space, Kokkos::IndexType<std::int64_t>>(
-                             space_of(Space(), where), 0, count),
-                         functor);
+    Kokkos::parallel_for(
+        name,
+        Kokkos::Experimental::require(Kokkos::RangePolicy<Space, Kokkos::IndexType<std::int64_t>>(
+                                          space_of(Space(), where), 0, count),
+                                      Kokkos::Experimental::WorkItemProperty::HintLightWeight),
+        functor);
 }
 
 /// Rows of a tensor; of an undefined one: none. T is const for tables that are only read.

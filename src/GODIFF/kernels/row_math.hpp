@@ -9,14 +9,8 @@
 
 #include <cstdint>
 
+#include "kernels/on_devices.hpp"
 #include "kernels/row_kernels.hpp"
-
-#if defined(__CUDACC__) || defined(__HIPCC__)
-#define GODIFF_ON_DEVICES
-#define GODIFF_MATH __host__ __device__ __forceinline__
-#else
-#define GODIFF_MATH inline __attribute__((always_inline))
-#endif
 
 namespace godiff {
 namespace kernels {

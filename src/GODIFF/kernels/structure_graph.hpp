@@ -75,13 +75,11 @@ struct ChunkGraph {
   std::vector<std::int32_t> sender;    ///< [E] atom of the same structure
   std::vector<std::int32_t> pair;      ///< [E] both directions of a pair have the same filter
   Directions direction;                ///< [E,3] from the receiver to the sender; 0 if coincident
-  /// [pairs] Angstrom. Pairs to spare, behind those that there are, have no edge.
+  /// [pairs] Angstrom. Pairs to spare, behind those that there are, have no edge (graph_builder.hpp).
   std::vector<double> distance;
 
-  /// See on_device().
+  /// See on_device(); to be reset by whoever changes anything.
   mutable std::shared_ptr<const ChunkOnDevice> device_copy;
-  /// The copy is of an earlier graph: its memory is used again if the sizes are the same.
-  mutable bool device_copy_is_old = false;
 
   std::int64_t n_atoms() const { return n_template + n_mobile; }
   std::int64_t n_pairs() const { return static_cast<std::int64_t>(distance.size()); }

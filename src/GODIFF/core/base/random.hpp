@@ -3,7 +3,7 @@
 
 #include <cstdint>
 
-#include <ATen/core/PhiloxRNGEngine.h>
+#include "kernels/random_numbers.hpp"
 
 namespace godiff {
 
@@ -24,10 +24,13 @@ enum class Purpose : std::uint32_t {
   FORCE_SHUFFLE = 12,
 };
 
+/// The key of a purpose in a search with this seed, for a stage counted from 0.
+StreamKey stream_key(std::uint64_t seed, Purpose purpose, int stage = 0);
+
 /// Counter-based random numbers (Philox4x32-10, method section 14): the sequence depends only on
 /// (seed, purpose, stage, item, step), never on call order, batch split, threads or ranks.
 /// All draws are made in float64 and cast by the caller.
-class RandomStream {
+class RandomStream : public RandomNumbers {
 public:
   /// stage, item (candidate, optimiser step, ...) and step (diffusion step, structure in the batch)
   /// count from 0; one stream yields at most 2^17
@@ -35,17 +38,8 @@ public:
   RandomStream(std::uint64_t seed, Purpose purpose, std::uint32_t stage = 0, std::uint32_t item = 0,
                std::uint32_t step = 0);
 
-  /// Uniform on the open interval (0,1), 52 random bits.
-  double uniform();
-  /// Standard normal by Box-Muller (two uniforms give two normals).
-  double normal();
   /// Uniform integer in [0, bound), bound > 0.
   std::uint32_t below(std::uint32_t bound);
-
-private:
-  at::Philox4_32 engine_;
-  double spare_ = 0.0;
-  bool has_spare_ = false;
 };
 
 }  // namespace godiff

@@ -3,55 +3,24 @@
 
 #include <ATen/Functions.h>
 
-#include "core/diffusion/truncated_normal.hpp"
+#include "kernels/diffusion.hpp"
 
 namespace godiff {
 
-namespace {
-
-constexpr double FIRST_TIME = 1e-5;
-
-RandomStream stream(std::uint64_t seed, Purpose purpose, int stage, std::int64_t step,
-                    std::int64_t structure) {
-  return {seed, purpose, static_cast<std::uint32_t>(stage), static_cast<std::uint32_t>(step),
-          static_cast<std::uint32_t>(structure)};
-}
-
-}  // namespace
-
-at::Tensor draw_times(std::uint64_t seed, Purpose purpose, int stage, std::int64_t step,
+at::Tensor draw_times(std::uint64_t seed, Purpose purpose, int stage, const at::Tensor &step,
                       std::int64_t count) {
-  at::Tensor times = at::empty({count}, at::kDouble);
-  double *t = times.data_ptr<double>();
-  for (std::int64_t g = 0; g < count; ++g)
-    t[g] = FIRST_TIME + (1.0 - FIRST_TIME) * stream(seed, purpose, stage, step, g).uniform();
+  at::Tensor times = at::empty({count}, step.options().dtype(at::kDouble));
+  draw_times(stream_key(seed, purpose, stage), step, times);
   return times;
 }
 
 Noised add_noise(const System &system, const Schedule &schedule, const at::Tensor &x0,
                  const at::Tensor &t, std::uint64_t seed, Purpose purpose, int stage,
-                 std::int64_t step) {
+                 const at::Tensor &step) {
   const at::Tensor clean = x0.to(at::kDouble).contiguous();
   Noised out{at::empty_like(clean), at::empty_like(clean)};
-  const std::int64_t per_structure = clean.size(1) * 3;
-  const double *x = clean.const_data_ptr<double>();
-  const double *time = t.const_data_ptr<double>();
-  double *xt = out.positions.data_ptr<double>();
-  double *w = out.noise.data_ptr<double>();
-  for (std::int64_t g = 0; g < clean.size(0); ++g) {
-    RandomStream random = stream(seed, purpose, stage, step, g);
-    const double s = schedule.std(time[g]);
-    for (std::int64_t k = g * per_structure; k < (g + 1) * per_structure; ++k) {
-      if (k % 3 != 2) {
-        w[k] = random.normal();
-        xt[k] = x[k] + s * w[k];
-      } else {
-        xt[k] =
-            truncated_normal(x[k], s, system.z_lo, system.z_hi, clip_probability(random.uniform()));
-        w[k] = (xt[k] - x[k]) / s;
-      }
-    }
-  }
+  add_noise(stream_key(seed, purpose, stage), step, schedule, {system.z_lo, system.z_hi}, clean, t,
+            out.positions, out.noise);
   return out;
 }
 

@@ -6,10 +6,12 @@
 #include <optional>
 
 #include <ATen/Functions.h>
+#include <ATen/TensorOperators.h>
 
 #include "core/base/random.hpp"
 #include "core/diffusion/guidance.hpp"
-#include "core/diffusion/truncated_normal.hpp"
+#include "core/network/recorded_step.hpp"
+#include "kernels/diffusion_math.hpp"
 
 namespace godiff {
 
@@ -25,6 +27,14 @@ std::vector<double> largest_forces(const at::Tensor &forces, std::int64_t n_mobi
       mobile.to(at::kCPU, at::kDouble).square().sum(2).sqrt().amax({1}).contiguous();
   const double *p = largest.const_data_ptr<double>();
   return {p, p + largest.numel()};
+}
+
+// The score in float64, 0 for atoms of which it is not finite; these are added to `count`, on its device.
+at::Tensor without_non_finite(const at::Tensor &score, const at::Tensor &count) {
+  const at::Tensor s = score.to(at::kDouble).contiguous();
+  const at::Tensor bad = s.isfinite().all(2, /*keepdim=*/true).logical_not_();
+  count.add_(bad.sum());
+  return s.masked_fill(bad, 0.0);
 }
 
 }  // namespace
@@ -59,54 +69,65 @@ at::Tensor Sampler::prior(const SampleRequest &request) const {
 }
 
 at::Tensor Sampler::finite(const at::Tensor &score) {
-  at::Tensor s = score.to(at::kCPU, at::kDouble).contiguous();
-  double *p = s.data_ptr<double>();
-  for (std::int64_t i = 0; i < s.numel(); i += 3) {
-    if (std::isfinite(p[i]) && std::isfinite(p[i + 1]) && std::isfinite(p[i + 2]))
-      continue;
-    p[i] = p[i + 1] = p[i + 2] = 0.0;
-    ++non_finite_;
-  }
+  const at::Tensor count = at::zeros({}, at::kLong);
+  const at::Tensor s = without_non_finite(score.to(at::kCPU), count);
+  non_finite_ += count.item<std::int64_t>();
   return s;
+}
+
+ReverseChain Sampler::chain(const SampleRequest &request, c10::Device device) const {
+  const auto steps = static_cast<std::int64_t>(times_.size());
+  const double dt = times_[0] - times_[1];
+  at::Tensor drift = at::empty({steps}, at::kDouble), sigma = at::empty({steps}, at::kDouble);
+  for (std::int64_t i = 0; i < steps; ++i) {
+    const double t = times_[i], g2 = schedule_.g2(t);
+    const double scale =
+        settings_.score_scale == ScoreScale::RESCALED ? schedule_.std(t) : 1.0;  // section 5
+    drift.data_ptr<double>()[i] = dt * g2 * scale;
+    sigma.data_ptr<double>()[i] = std::sqrt(dt * g2);
+  }
+  return {stream_key(settings_.seed, Purpose::REVERSE_NOISE, request.stage),
+          static_cast<std::uint32_t>(request.first),
+          {system_.z_lo, system_.z_hi},
+          system_.cell.math(),
+          drift.to(device),
+          sigma.to(device)};
 }
 
 at::Tensor Sampler::step(const SampleRequest &request, const at::Tensor &x, const at::Tensor &score,
                          int i) const {
-  const double t = times_[i], dt = times_[0] - times_[1];
-  const double g2 = schedule_.g2(t);
-  const bool last = i + 1 == static_cast<int>(times_.size());
-  const double drift =
-      dt * g2 * (settings_.score_scale == ScoreScale::RESCALED ? schedule_.std(t) : 1.0);
-  const double sigma = std::sqrt(dt * g2);
-  at::Tensor next = at::empty_like(x);
-  const double *from = x.const_data_ptr<double>();
-  const double *s = score.const_data_ptr<double>();
-  double *to = next.data_ptr<double>();
-  const std::int64_t per_structure = 3 * system_.n_mobile;
-  for (std::int64_t g = 0; g < x.size(0); ++g) {
-    RandomStream random(
-        settings_.seed, Purpose::REVERSE_NOISE, static_cast<std::uint32_t>(request.stage),
-        static_cast<std::uint32_t>(request.first + g), static_cast<std::uint32_t>(i));
-    for (std::int64_t k = g * per_structure; k < (g + 1) * per_structure; ++k) {
-      const double mean = from[k] + drift * s[k];
-      if (k % 3 != 2)
-        to[k] = last ? mean : mean + sigma * random.normal();
-      else if (last)
-        to[k] = std::clamp(mean, system_.z_lo, system_.z_hi);
-      else
-        to[k] = truncated_normal(mean, sigma, system_.z_lo, system_.z_hi,
-                                 clip_probability(random.uniform()));
-    }
-  }
+  at::Tensor next = x.clone(at::MemoryFormat::Contiguous);
+  reverse_move(chain(request, at::kCPU), at::scalar_tensor(i, at::kLong), score.contiguous(), next);
   return next;
 }
 
-void Sampler::wrap(at::Tensor &x) const {
-  double *p = x.data_ptr<double>();
-  for (std::int64_t k = 0; k < x.numel(); k += 3) {
-    const Vec3 r = system_.cell.wrap({p[k], p[k + 1], p[k + 2]});
-    std::copy(r.begin(), r.end(), p + k);
+at::Tensor Sampler::reverse_on_device(const SampleRequest &request, c10::Device device,
+                                      const DeviceScore &score,
+                                      const std::function<bool(std::int64_t, std::int64_t)> &tick) {
+  const auto steps = static_cast<std::int64_t>(times_.size());
+  const at::TensorOptions there(device);
+  const ReverseChain numbers = chain(request, device);
+  const at::Tensor x = prior(request).to(device).contiguous();
+  const at::Tensor times = at::tensor(times_, at::kDouble).to(device);
+  const at::Tensor i = at::zeros({1}, there.dtype(at::kLong));
+  const at::Tensor non_finite = at::zeros({}, there.dtype(at::kLong));
+  RecordedStep step(device, [&] {
+    const at::Tensor t = times.index_select(0, i).expand({request.count}).contiguous();
+    const at::Tensor s = without_non_finite(score(x, t), non_finite);
+    reverse_move(numbers, i, s, x);
+    wrap_positions(numbers.cell, x);
+    i.add_(1);
+  });
+  for (std::int64_t done = 0; done < steps;) {
+    step.run();
+    calls_ += request.count;
+    ++done;
+    if (tick && !tick(done, steps))
+      return {};
   }
+  const at::Tensor result = x.to(at::kCPU);
+  non_finite_ += non_finite.item<std::int64_t>();
+  return result;
 }
 
 at::Tensor Sampler::reverse(const SampleRequest &request, const ScoreFunction &score,
@@ -131,11 +152,11 @@ at::Tensor Sampler::reverse(const SampleRequest &request, const ScoreFunction &s
     const bool all_go_on = true_on_each(comm, [&] {
       x = step(request, x, finite(score(x, times_[i])), i);
       calls_ += request.count;
-      wrap(x);
+      wrap_positions(system_.cell.math(), x);
       if (guided) {
         guidance->push(x, finite(forces(x)), guidance->coefficient(times_[i], dt));
         calls_ += request.count;
-        wrap(x);
+        wrap_positions(system_.cell.math(), x);
       }
       return go_on(i + 1);
     });
@@ -158,7 +179,7 @@ at::Tensor Sampler::reverse(const SampleRequest &request, const ScoreFunction &s
       break;
     const bool all_go_on = true_on_each(comm, [&] {
       guidance->push(x, f, EXTRA_STEP, active);
-      wrap(x);
+      wrap_positions(system_.cell.math(), x);
       return go_on(steps + i + 1);
     });
     if (!all_go_on)

@@ -11,6 +11,7 @@
 #include "core/base/settings.hpp"
 #include "core/diffusion/schedule.hpp"
 #include "core/geometry/system.hpp"
+#include "kernels/diffusion.hpp"
 
 namespace godiff {
 
@@ -45,6 +46,14 @@ public:
                      const std::function<bool(std::int64_t, std::int64_t)> &tick = {},
                      Comm &comm = serial_comm());
 
+  /// s_theta(x, t) for positions x [B, n_mobile, 3] and times t [B], float64 on the device that it computes on.
+  using DeviceScore = std::function<at::Tensor(const at::Tensor &x, const at::Tensor &t)>;
+  /// reverse() without guidance, on that device from the first step to the last: the steps are recorded where
+  /// they can be (recorded_step.hpp). The result lies on the CPU.
+  at::Tensor reverse_on_device(const SampleRequest &request, c10::Device device,
+                               const DeviceScore &score,
+                               const std::function<bool(std::int64_t, std::int64_t)> &tick = {});
+
   /// One step of the chain from x at t_i (i = steps-1 is the last: no noise), without wrapping.
   /// `score` float64, in the scale of the network; section 5's factor is applied here.
   at::Tensor step(const SampleRequest &request, const at::Tensor &x, const at::Tensor &score,
@@ -54,7 +63,7 @@ public:
   std::int64_t network_calls() const { return calls_; }
 
 private:
-  void wrap(at::Tensor &x) const;
+  ReverseChain chain(const SampleRequest &request, c10::Device device) const;
   at::Tensor finite(const at::Tensor &score);
 
   System system_;

@@ -14,61 +14,41 @@ Vec3 cross(const Vec3 &a, const Vec3 &b) {
   return {a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]};
 }
 
-Vec3 times(const Vec3 &v, const std::array<Vec3, 3> &m) {
+Vec3 times(const Vec3 &v, const double (&m)[3][3]) {
   Vec3 r;
-  for (int k = 0; k < 3; ++k)
-    r[k] = v[0] * m[0][k] + v[1] * m[1][k] + v[2] * m[2][k];
+  CellMath::times(v.data(), m, r.data());
   return r;
 }
 
 }  // namespace
 
-Cell::Cell(const std::array<Vec3, 3> &rows, const std::array<bool, 3> &periodic) :
-    rows_(rows),
-    periodic_(periodic) {
+Cell::Cell(const std::array<Vec3, 3> &rows, const std::array<bool, 3> &periodic) : rows_(rows) {
   const Vec3 normals[3] = {cross(rows[1], rows[2]), cross(rows[2], rows[0]),
                            cross(rows[0], rows[1])};
   const double volume = dot(rows[0], normals[0]);
   if (!(std::abs(volume) > 0.0))
     throw Error("the cell vectors span no volume");
   for (int k = 0; k < 3; ++k) {
-    for (int m = 0; m < 3; ++m)
-      inverse_[m][k] = normals[k][m] / volume;
-    width_[k] = std::abs(volume) / std::sqrt(dot(normals[k], normals[k]));
+    for (int m = 0; m < 3; ++m) {
+      math_.rows[k][m] = rows[k][m];
+      math_.inverse[m][k] = normals[k][m] / volume;
+    }
+    math_.width[k] = std::abs(volume) / std::sqrt(dot(normals[k], normals[k]));
+    math_.periodic[k] = periodic[k];
   }
 }
 
 Vec3 Cell::fractional(const Vec3 &r) const {
-  return times(r, inverse_);
+  return times(r, math_.inverse);
 }
 
 Vec3 Cell::cartesian(const Vec3 &f) const {
-  return times(f, rows_);
+  return times(f, math_.rows);
 }
 
 Vec3 Cell::wrap(const Vec3 &r) const {
-  Vec3 f = fractional(r);
-  bool outside = false;
-  for (int k = 0; k < 3; ++k) {
-    if (!periodic_[k] || (f[k] >= 0.0 && f[k] < 1.0))
-      continue;
-    outside = true;
-    f[k] -= std::floor(f[k]);
-    if (f[k] >= 1.0)
-      f[k] = 0.0;  // -1e-20 - floor(-1e-20) rounds to 1
-  }
-  if (!outside)
-    return r;
-  Vec3 wrapped = cartesian(f);
-  // A component that no periodic vector has stays as it is, bit for bit: an atom on the face of the
-  // confinement window must not leave it by rounding.
-  for (int k = 0; k < 3; ++k) {
-    bool moves = false;
-    for (int m = 0; m < 3; ++m)
-      moves = moves || (periodic_[m] && rows_[m][k] != 0.0);
-    if (!moves)
-      wrapped[k] = r[k];
-  }
+  Vec3 wrapped = r;
+  math_.wrap(wrapped.data());
   return wrapped;
 }
 
@@ -76,7 +56,7 @@ Vec3 Cell::minimum_image(const Vec3 &difference) const {
   // Rounding the fractional part is not enough in skewed cells, but it bounds the search.
   Vec3 f = fractional(difference);
   for (int k = 0; k < 3; ++k)
-    if (periodic_[k])
+    if (math_.periodic[k])
       f[k] -= std::round(f[k]);
   Vec3 best = cartesian(f);
   double shortest = dot(best, best);

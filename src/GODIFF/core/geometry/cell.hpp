@@ -3,6 +3,8 @@
 
 #include <array>
 
+#include "kernels/cell_math.hpp"
+
 namespace godiff {
 
 using Vec3 = std::array<double, 3>;
@@ -15,9 +17,11 @@ public:
   Cell(const std::array<Vec3, 3> &rows, const std::array<bool, 3> &periodic);
 
   const std::array<Vec3, 3> &rows() const { return rows_; }
-  bool periodic(int axis) const { return periodic_[axis]; }
+  bool periodic(int axis) const { return math_.periodic[axis]; }
   /// Distance between the two faces that cut axis k (Angstrom).
-  double width(int axis) const { return width_[axis]; }
+  double width(int axis) const { return math_.width[axis]; }
+  /// What functors compute with.
+  const CellMath &math() const { return math_; }
 
   /// Fractional coordinates f = r * inverse(H).
   Vec3 fractional(const Vec3 &r) const;
@@ -33,9 +37,7 @@ public:
 
 private:
   std::array<Vec3, 3> rows_{{{1, 0, 0}, {0, 1, 0}, {0, 0, 1}}};
-  std::array<Vec3, 3> inverse_{{{1, 0, 0}, {0, 1, 0}, {0, 0, 1}}};
-  std::array<bool, 3> periodic_{{true, true, true}};
-  Vec3 width_{{1, 1, 1}};
+  CellMath math_;  // the same numbers and what follows from them
 };
 
 inline double dot(const Vec3 &a, const Vec3 &b) {

@@ -8,13 +8,13 @@
 #include <string>
 
 #include "core/base/error.hpp"
+#include "kernels/pair_math.hpp"
 
 namespace godiff {
 
 namespace {
 
-constexpr double COINCIDENT = 1e-6;  // Angstrom, method section 7
-constexpr std::int64_t MANY = 64;    // mobile atoms from which bins find their pairs faster
+constexpr std::int64_t MANY = 64;  // mobile atoms from which bins find their pairs faster
 
 // An undirected pair; the direction points from a to b.
 struct Pair {
@@ -23,21 +23,12 @@ struct Pair {
   double distance;
 };
 
-// S and -S are the two directions of one pair of an atom with its own images: the half of them to
-// keep, never S = 0.
-bool in_half_space(const Vec3 &r) {
-  return r[2] > 0.0 || (r[2] == 0.0 && (r[1] > 0.0 || (r[1] == 0.0 && r[0] > 0.0)));
-}
-
 // Appends the pair of a and b at the difference r; for a == b only one of its two directions.
 void add_pair(std::int32_t a, std::int32_t b, const Vec3 &r, std::vector<Pair> &pairs) {
-  const double d = std::sqrt(dot(r, r));
-  if (a == b && (d < COINCIDENT || !in_half_space(r)))
+  if (a == b && !own_image_counts(r.data()))
     return;
-  Pair pair{a, b, {0, 0, 0}, d};
-  if (d >= COINCIDENT)
-    for (int k = 0; k < 3; ++k)
-      pair.direction[k] = r[k] / d;
+  Pair pair{a, b, {}, 0.0};
+  pair.distance = unit_vector(r.data(), pair.direction);
   pairs.push_back(pair);
 }
 
@@ -148,16 +139,39 @@ void order_by_hops(const TemplateEdges &edges, const ChunkGraph &graph,
   counts[graph.all() * graph.n_structures] = next;
 }
 
-// Takes all template atoms for atoms within one hop.
-void order_by_number(const ChunkGraph &graph, std::int32_t *atom, std::int32_t *slot_of,
-                     std::int32_t *counts) {
-  const auto n_template = static_cast<std::int32_t>(graph.n_template);
-  const auto n_mobile = static_cast<std::int32_t>(graph.n_mobile);
-  std::iota(atom, atom + n_mobile, n_template);
-  std::iota(atom + n_mobile, atom + n_mobile + n_template, 0);
-  std::iota(slot_of, slot_of + n_template, n_mobile);
-  for (int depth = 0; depth <= graph.all(); ++depth)
-    counts[depth * graph.n_structures] = depth == 0 ? n_mobile : n_mobile + n_template;
+// The most points of `grid` (their cutoff is `reach`) near any place with low <= z <= high. No place is further
+// than `spacing` from one that is looked at.
+std::int64_t most_near(const Cell &cell, const double *points, std::int64_t n, double cutoff,
+                       double low, double high) {
+  constexpr double FINEST = 0.2;          // Angstrom
+  constexpr double MOST_PLACES = 100000;  // a fraction of a second
+  const Vec3 &a = cell.rows()[0], &b = cell.rows()[1];
+  const double length[3] = {std::sqrt(dot(a, a)), std::sqrt(dot(b, b)), high - low};
+  const double volume = length[0] * length[1] * std::max(length[2], FINEST);
+  const double step = std::max(FINEST, std::cbrt(volume / MOST_PLACES));
+  std::int64_t count[3];
+  double margin = 0.0;
+  for (int k = 0; k < 3; ++k) {
+    count[k] = static_cast<std::int64_t>(length[k] / step) + 1;
+    margin += 0.5 * length[k] / static_cast<double>(count[k]);
+  }
+  const ImageGrid images(cell, points, n, cutoff + margin);
+  std::int64_t most = 0;
+  for (std::int64_t i = 0; i < count[0]; ++i)
+    for (std::int64_t j = 0; j < count[1]; ++j)
+      for (std::int64_t k = 0; k < count[2]; ++k) {
+        const auto part = [&](std::int64_t index, int axis) {
+          return (static_cast<double>(index) + 0.5) / static_cast<double>(count[axis]);
+        };
+        Vec3 place;
+        for (int m = 0; m < 3; ++m)
+          place[m] = part(i, 0) * a[m] + part(j, 1) * b[m];
+        place[2] += low + part(k, 2) * length[2];
+        std::int64_t near = 0;
+        images.for_near(place, [&](std::int32_t, const Vec3 &) { ++near; });
+        most = std::max(most, near);
+      }
+  return most;
 }
 
 }  // namespace
@@ -179,10 +193,27 @@ StructureGraphs::StructureGraphs(const System &system, double cutoff, c10::Scala
   template_edges_.element = element_rows(system_);
 }
 
+std::optional<std::int64_t> StructureGraphs::most_pairs(double low, double high) const {
+  const Cell &cell = system_.cell;
+  if (!cell.periodic(0) || !cell.periodic(1) || cell.rows()[0][2] != 0.0 ||
+      cell.rows()[1][2] != 0.0 || !(low <= high))
+    return {};
+  const std::int64_t n = system_.n_mobile;
+  const double origin[3] = {0.0, 0.0, 0.0};
+  const std::int64_t of_template =
+      most_near(cell, system_.template_positions.data(), system_.n_template, cutoff_, low, high);
+  // Of one atom near another: two of them may be as far from each other as the window is high.
+  const std::int64_t of_atom = most_near(cell, origin, 1, cutoff_, low - high, high - low);
+  std::int64_t own = 0;
+  cell.for_images(Vec3{0.0, 0.0, 0.0}, cutoff_,
+                  [&](const Vec3 &r) { own += own_image_counts(r.data()); });
+  return n * (of_template + own) + n * (n - 1) / 2 * of_atom;
+}
+
 void StructureGraphs::build(const double *positions, std::int64_t count, int max_hops,
-                            ChunkGraph &graph, std::int64_t fixed_pairs) const {
+                            ChunkGraph &graph) const {
   const std::int64_t n = system_.n_mobile, nt = system_.n_template, N = nt + n;
-  graph.device_copy_is_old = true;
+  graph.device_copy.reset();
   graph.n_structures = count;
   graph.n_template = nt;
   graph.n_mobile = n;
@@ -221,12 +252,8 @@ void StructureGraphs::build(const double *positions, std::int64_t count, int max
       }
     }
     pairs_end.push_back(pairs.size());
-    if (fixed_pairs > 0)
-      order_by_number(graph, graph.atom.data() + g * N, graph.slot.data() + g * nt,
-                      graph.counts.data() + g);
-    else
-      order_by_hops(template_edges_, graph, pairs, begin, graph.atom.data() + g * N,
-                    graph.slot.data() + g * nt, graph.counts.data() + g);
+    order_by_hops(template_edges_, graph, pairs, begin, graph.atom.data() + g * N,
+                  graph.slot.data() + g * nt, graph.counts.data() + g);
   }
   if (2 * pairs.size() >= static_cast<std::size_t>(std::numeric_limits<std::int32_t>::max()) ||
       count * N >= std::numeric_limits<std::int32_t>::max())
@@ -245,8 +272,7 @@ void StructureGraphs::build(const double *positions, std::int64_t count, int max
   graph.sender.resize(E);
   graph.pair.resize(E);
   graph.direction.resize(3 * E);
-  // What is to spare lies at the cutoff, where the basis is zero.
-  graph.distance.assign(std::max(pairs.size(), static_cast<std::size_t>(fixed_pairs)), cutoff_);
+  graph.distance.resize(pairs.size());
   const auto slot_of = [&](std::int64_t g, std::int32_t atom) {
     return atom < nt ? graph.slot[g * nt + atom] : atom - static_cast<std::int32_t>(nt);
   };

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include <c10/core/ScalarType.h>
@@ -24,11 +25,11 @@ public:
 
   /// The graphs of `count` structures with mobile positions [count, n_mobile, 3] (mobile atoms may lie
   /// outside of the cell), atoms ordered by up to max_hops >= 1 hops. Reuses the memory of `graph`.
-  ///
-  /// fixed_pairs > 0 gives graphs of a shape that depends on `count` alone: all template atoms count as
-  /// within one hop, and there is room for so many pairs; for more if there are more.
-  void build(const double *positions, std::int64_t count, int max_hops, ChunkGraph &graph,
-             std::int64_t fixed_pairs = 0) const;
+  void build(const double *positions, std::int64_t count, int max_hops, ChunkGraph &graph) const;
+
+  /// No structure whose mobile atoms have low <= z <= high (Angstrom) has more pairs. None where the surface
+  /// does not lie in the plane of x and y, or is not periodic in it.
+  std::optional<std::int64_t> most_pairs(double low, double high) const;
 
   const System &system() const { return system_; }
   const TemplateEdges &template_edges() const { return template_edges_; }

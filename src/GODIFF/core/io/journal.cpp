@@ -258,7 +258,10 @@ void Journal::sync() {
 }
 
 std::string journal_path(const std::string &prefix, int world) {
-  return prefix + ".journal" + (world > 0 ? "." + std::to_string(world) : "");
+  std::string path = prefix + ".journal";
+  if (world > 0)
+    path.append(".").append(std::to_string(world));
+  return path;
 }
 
 std::vector<std::string> journals_of(const std::string &prefix) {

@@ -3,8 +3,12 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdlib>
 #include <functional>
 #include <optional>
+#include <stdexcept>
+#include <string>
+#include <utility>
 #include <vector>
 
 #include <ATen/Functions.h>
@@ -18,6 +22,7 @@
 #include "core/network/ordered_sum.hpp"
 #include "core/network/vector_head.hpp"
 #include "kernels/flat_buffers.hpp"
+#include "kernels/graph_builder.hpp"
 #include "kernels/implementation.hpp"
 
 namespace godiff {
@@ -35,9 +40,6 @@ constexpr std::int64_t MAX_GRADIENT_BYTES = 256 << 20;
 constexpr std::int64_t DEVICE_ELEMENTS = 1 << 28;
 // Of a mobile atom in a dense place, for an estimate of memory.
 constexpr std::int64_t PAIRS_OF_AN_ATOM = 100;
-// The room for the pairs of a structure in tensors of fixed shapes grows in such steps.
-constexpr std::int64_t FEWEST_PAIRS = 64;
-
 // Uploads do not wait for the device.
 constexpr bool NON_BLOCKING = true;
 
@@ -47,9 +49,10 @@ enum class Head { SCORE, FORCE };
 struct Task {
   Head head;
   Wanted wanted;
-  at::Tensor positions;  // [B, n_mobile, 3] float64 on the CPU
+  at::Tensor positions;  // [B, n_mobile, 3] float64, on the CPU or of `batch`
   at::Tensor t;          // [B] in the network's precision; only for the score
   bool gradient = false;
+  ScoreEngine::DeviceBatch *batch = nullptr;  // the positions are on the device
 
   std::int64_t count() const { return positions.size(0); }
 };
@@ -80,15 +83,30 @@ at::Tensor checked_positions(const at::Tensor &positions, std::int64_t n_mobile)
   return checked;
 }
 
-// The atom of every slot, as the index of gather() and scatter() along the rows of [B,N,3].
-at::Tensor atoms_of_slots(const ChunkGraph &graph, at::Device device) {
-  return at::tensor(at::ArrayRef<std::int32_t>(graph.atom), at::kLong)
-      .view({graph.n_structures, graph.n_atoms(), 1})
-      .expand({graph.n_structures, graph.n_atoms(), 3})
-      .to(device, at::kLong, NON_BLOCKING);
+// Whether the environment lets batches of Kokkos stay on the device.
+bool stages_on_device() {
+  const char *word = std::getenv("GODIFF_RECORD");
+  return !word || std::string(word) != "no";
 }
 
+// Memory of one thread, or of a device batch.
+struct Lane {
+  explicit Lane(const at::TensorOptions &options) : work(options) {}
+  ChunkGraph graph;
+  Workspace work;
+};
+
 }  // namespace
+
+class ScoreEngine::DeviceBatch {
+public:
+  DeviceBatch(std::unique_ptr<GraphBuilder> graphs, const at::TensorOptions &options) :
+      builder(std::move(graphs)),
+      lane(options) {}
+  std::unique_ptr<GraphBuilder> builder;
+  Lane lane;
+  at::Tensor atoms_of_slots;  // of all structures
+};
 
 struct ScoreEngine::Impl {
   Impl(const System &given_system, ScoreNetwork &given_network) :
@@ -106,13 +124,6 @@ struct ScoreEngine::Impl {
         std::make_unique<SharedTemplate>(graphs.template_edges(), elements, settings,
                                          ReceptiveField::lone_levels(settings.nblock), options);
   }
-
-  // Memory of one thread.
-  struct Lane {
-    explicit Lane(const at::TensorOptions &options) : work(options) {}
-    ChunkGraph graph;
-    Workspace work;
-  };
 
   // Gradients of one part of a batch: weights, then the shared template.
   struct Part {
@@ -133,14 +144,25 @@ struct ScoreEngine::Impl {
   std::int64_t version = -1;
   std::vector<Lane> lanes;
   std::vector<Part> parts;
-  bool fixed_shapes = false;
-  std::int64_t pairs_of_structure = 0;  // there is room for
+
+  std::optional<std::int64_t> most_pairs(double z_low, double z_high) {
+    const std::pair<double, double> range(z_low, z_high);
+    if (known_range != range) {
+      known_pairs = graphs.most_pairs(z_low, z_high);
+      known_range = range;
+    }
+    return known_pairs;
+  }
+  std::optional<std::pair<double, double>> known_range;
+  std::optional<std::int64_t> known_pairs;  // of known_range
 
   // The row kernels have a thread for each chunk; all others a device for one chunk.
   bool by_rows() const { return implementation == kernels::Implementation::ROWS; }
 
-  void run(const std::vector<Chunk> &chunks, const std::function<void(std::size_t, Lane &)> &work);
-  void refresh();
+  // With the memory of a batch, or of this thread.
+  void run(const std::vector<Chunk> &chunks, const std::function<void(std::size_t, Lane &)> &work,
+           ScoreEngine::DeviceBatch *batch = nullptr);
+  void refresh(const Task &task);
   std::int64_t gradient_bytes() const {
     return (network.parameters().size() + shared->gradient_size()) *
            static_cast<std::int64_t>(options.dtype().itemsize());
@@ -148,9 +170,11 @@ struct ScoreEngine::Impl {
   std::int64_t chunk_size(std::int64_t count, bool gradient) const;
   at::Tensor forward(const Task &task, const Chunk &chunk, Lane &lane, BackbonePass &pass,
                      HeadTape &tape);
-  void build_graphs(const Task &task, const Chunk &chunk, ChunkGraph &graph);
-  void backward(const Task &task, const Lane &lane, const BackbonePass &pass, const HeadTape &tape,
-                const at::Tensor &gradient, Part &part, Workspace &work) const;
+  const ChunkGraph &build_graphs(const Task &task, const Chunk &chunk, Lane &lane);
+  at::Tensor atoms_of_slots(const Task &task, const ChunkGraph &graph) const;
+  void backward(const Task &task, const ChunkGraph &graph, const BackbonePass &pass,
+                const HeadTape &tape, const at::Tensor &gradient, Part &part,
+                Workspace &work) const;
   const HeadWeights &head(const NetworkWeights &w, Head which) const {
     return which == Head::SCORE ? w.score : w.force;
   }
@@ -158,6 +182,21 @@ struct ScoreEngine::Impl {
 
   Task score_task(const at::Tensor &positions, const at::Tensor &t, bool gradient = false) const;
   Task force_task(const at::Tensor &positions, bool mobile_only, bool gradient = false) const;
+  void need_force_head() const {
+    if (!settings.force_head)
+      throw Error("the network has no force head");
+  }
+  Task device_task(ScoreEngine::DeviceBatch &batch, const at::Tensor &positions,
+                   const at::Tensor &t, bool gradient) const {
+    return {Head::SCORE, Wanted::MOBILE, positions, t.to(options), gradient, &batch};
+  }
+  Task device_task(ScoreEngine::DeviceBatch &batch, const at::Tensor &positions, bool mobile_only,
+                   bool gradient) const {
+    need_force_head();
+    return {Head::FORCE, mobile_only ? Wanted::MOBILE : Wanted::ALL,
+            positions,   at::Tensor(),
+            gradient,    &batch};
+  }
   std::int64_t rows(const Task &task) const {
     return task.wanted == Wanted::ALL ? system.n_atoms() : system.n_mobile;
   }
@@ -175,7 +214,8 @@ struct ScoreEngine::Impl {
 };
 
 void ScoreEngine::Impl::run(const std::vector<Chunk> &chunks,
-                            const std::function<void(std::size_t, Lane &)> &work) {
+                            const std::function<void(std::size_t, Lane &)> &work,
+                            ScoreEngine::DeviceBatch *batch) {
   const auto n = static_cast<std::int64_t>(chunks.size());
   const auto lane = [&](std::size_t i) -> Lane & {
     while (lanes.size() <= i)
@@ -184,7 +224,7 @@ void ScoreEngine::Impl::run(const std::vector<Chunk> &chunks,
   };
   if (!by_rows()) {
     for (std::int64_t i = 0; i < n; ++i)
-      work(i, lane(0));
+      work(i, batch ? batch->lane : lane(0));
     return;
   }
   lane(std::max(1, at::get_num_threads()) - 1);
@@ -197,14 +237,15 @@ void ScoreEngine::Impl::run(const std::vector<Chunk> &chunks,
   });
 }
 
-void ScoreEngine::Impl::refresh() {
-  if (version == network.parameters().version())
+void ScoreEngine::Impl::refresh(const Task &task) {
+  // A replay does not ask whether the weights have changed.
+  if (!task.batch && version == network.parameters().version())
     return;
   run({{0, 1}}, [&](std::size_t, Lane &) {
     filters = filter_matrix(weights.filter, settings);
     shared->update(weights);
   });
-  version = network.parameters().version();
+  version = task.batch ? -1 : network.parameters().version();
 }
 
 std::int64_t ScoreEngine::Impl::chunk_size(std::int64_t count, bool gradient) const {
@@ -227,34 +268,47 @@ std::int64_t ScoreEngine::Impl::chunk_size(std::int64_t count, bool gradient) co
   return size;
 }
 
-void ScoreEngine::Impl::build_graphs(const Task &task, const Chunk &chunk, ChunkGraph &graph) {
-  const double *x = task.positions.const_data_ptr<double>() + 3 * system.n_mobile * chunk.begin;
-  const std::int64_t B = chunk.count();
-  // Fixed shapes have room for what gradients need, whoever asks.
-  const int hops = ReceptiveField::hops_needed(settings.nblock, task.gradient || fixed_shapes);
-  if (!fixed_shapes)
-    return graphs.build(x, B, hops, graph);
-  pairs_of_structure = std::max(pairs_of_structure, FEWEST_PAIRS);
-  graphs.build(x, B, hops, graph, B * pairs_of_structure);
-  if (graph.n_pairs() > B * pairs_of_structure) {
-    const std::int64_t more = (graph.n_pairs() + graph.n_pairs() / 4) / B;
-    pairs_of_structure = (more / FEWEST_PAIRS + 1) * FEWEST_PAIRS;
-    graphs.build(x, B, hops, graph, B * pairs_of_structure);
+const ChunkGraph &ScoreEngine::Impl::build_graphs(const Task &task, const Chunk &chunk,
+                                                  Lane &lane) {
+  if (task.batch) {
+    task.batch->builder->build(task.positions);
+    return task.batch->builder->graph();
   }
+  graphs.build(task.positions.const_data_ptr<double>() + 3 * system.n_mobile * chunk.begin,
+               chunk.count(), ReceptiveField::hops_needed(settings.nblock, task.gradient),
+               lane.graph);
+  return lane.graph;
+}
+
+// The atom of every slot, as the index of gather() and scatter() along the rows of [B,N,3].
+at::Tensor ScoreEngine::Impl::atoms_of_slots(const Task &task, const ChunkGraph &graph) const {
+  const auto index = [&] {
+    return at::tensor(at::ArrayRef<std::int32_t>(graph.atom), at::kLong)
+        .view({graph.n_structures, graph.n_atoms(), 1})
+        .expand({graph.n_structures, graph.n_atoms(), 3})
+        .to(options.device(), at::kLong, NON_BLOCKING);
+  };
+  if (!task.batch)
+    return index();
+  if (!task.batch->atoms_of_slots.defined())
+    task.batch->atoms_of_slots = index();
+  return task.batch->atoms_of_slots;
 }
 
 at::Tensor ScoreEngine::Impl::forward(const Task &task, const Chunk &chunk, Lane &lane,
                                       BackbonePass &pass, HeadTape &tape) {
   const std::int64_t n = system.n_mobile;
   lane.work.clear();
-  build_graphs(task, chunk, lane.graph);
-  pass = backbone(settings, weights, filters, *shared, graphs.template_edges(), lane.graph,
-                  task.wanted, task.gradient, lane.work);
+  const ChunkGraph &graph = build_graphs(task, chunk, lane);
+  pass = backbone(settings, weights, filters, *shared, graphs.template_edges(), graph, task.wanted,
+                  task.gradient, lane.work);
   at::Tensor scalars = pass.q;
   if (task.head == Head::SCORE) {
     // Time features follow the backbone (method section 9).
-    const at::Tensor angle =
-        (task.t.narrow(0, chunk.begin, chunk.count()) * M_PI).repeat_interleave(n).unsqueeze(1);
+    const at::Tensor angle = (task.t.narrow(0, chunk.begin, chunk.count()) * M_PI)
+                                 .unsqueeze(1)
+                                 .expand({chunk.count(), n})
+                                 .reshape({-1, 1});
     scalars = lane.work.take({pass.q.size(0), pass.q.size(1) + 2});
     at::cat_out(scalars, {pass.q, angle.sin(), angle.cos()}, 1);
   }
@@ -262,22 +316,22 @@ at::Tensor ScoreEngine::Impl::forward(const Task &task, const Chunk &chunk, Lane
   const at::Tensor by_slot = out.view({chunk.count(), rows(task), 3});
   if (task.wanted == Wanted::MOBILE)
     return by_slot;
-  return at::empty_like(by_slot).scatter_(1, atoms_of_slots(lane.graph, out.device()), by_slot);
+  return at::empty_like(by_slot).scatter_(1, atoms_of_slots(task, graph), by_slot);
 }
 
-void ScoreEngine::Impl::backward(const Task &task, const Lane &lane, const BackbonePass &pass,
-                                 const HeadTape &tape, const at::Tensor &gradient, Part &part,
-                                 Workspace &work) const {
+void ScoreEngine::Impl::backward(const Task &task, const ChunkGraph &graph,
+                                 const BackbonePass &pass, const HeadTape &tape,
+                                 const at::Tensor &gradient, Part &part, Workspace &work) const {
   at::Tensor by_slot = gradient;
   if (task.wanted == Wanted::ALL)
-    by_slot = gradient.gather(1, atoms_of_slots(lane.graph, gradient.device()));
+    by_slot = gradient.gather(1, atoms_of_slots(task, graph));
   const HeadGradient g =
       vector_head_backward(head(weights, task.head), tape, by_slot.reshape({-1, 3}),
                            head(part.weights, task.head), work);
   at::Tensor gq = work.take(pass.q.sizes());
   gq.copy_(g.scalars.narrow(1, 0, settings.nfeat));
-  backbone_backward(settings, weights, *shared, graphs.template_edges(), lane.graph, task.wanted,
-                    pass, gq, g.vectors, part.weights, part.shared, work);
+  backbone_backward(settings, weights, *shared, graphs.template_edges(), graph, task.wanted, pass,
+                    gq, g.vectors, part.weights, part.shared, work);
 }
 
 void ScoreEngine::Impl::make_parts(std::size_t count) {
@@ -302,23 +356,26 @@ Task ScoreEngine::Impl::score_task(const at::Tensor &positions, const at::Tensor
 
 Task ScoreEngine::Impl::force_task(const at::Tensor &positions, bool mobile_only,
                                    bool gradient) const {
-  if (!settings.force_head)
-    throw Error("the network has no force head");
+  need_force_head();
   return {Head::FORCE, mobile_only ? Wanted::MOBILE : Wanted::ALL,
           checked_positions(positions, system.n_mobile), at::Tensor(), gradient};
 }
 
 at::Tensor ScoreEngine::Impl::evaluate(const Task &task, std::int64_t whole) {
-  refresh();
+  refresh(task);
   const at::Tensor result = at::empty({task.count(), rows(task), 3}, options);
   const std::vector<Chunk> list =
-      cut(task.count(), chunk_size(whole > 0 ? whole : task.count(), false));
-  run(list, [&](std::size_t i, Lane &lane) {
-    BackbonePass pass;
-    HeadTape tape;
-    result.narrow(0, list[i].begin, list[i].count())
-        .copy_(forward(task, list[i], lane, pass, tape));
-  });
+      task.batch ? cut(task.count(), task.count())
+                 : cut(task.count(), chunk_size(whole > 0 ? whole : task.count(), false));
+  run(
+      list,
+      [&](std::size_t i, Lane &lane) {
+        BackbonePass pass;
+        HeadTape tape;
+        result.narrow(0, list[i].begin, list[i].count())
+            .copy_(forward(task, list[i], lane, pass, tape));
+      },
+      task.batch);
   return result;
 }
 
@@ -335,26 +392,30 @@ std::vector<at::Tensor> ScoreEngine::Impl::losses(const Task &task, const LeastS
                                                   const std::vector<Chunk> &list) {
   const LeastSquares target{given.offset.to(options), given.factor.to(options),
                             given.weight.to(options, NON_BLOCKING)};
-  refresh();
+  refresh(task);
   std::vector<at::Tensor> values(list.size());
-  run(list, [&](std::size_t i, Lane &lane) {
-    const Chunk &chunk = list[i];
-    BackbonePass pass;
-    HeadTape tape;
-    const at::Tensor out = forward(task, chunk, lane, pass, tape);
-    const auto part_of = [&](const at::Tensor &whole) {
-      return whole.narrow(0, chunk.begin, chunk.count());
-    };
-    const at::Tensor factor = part_of(target.factor).view({-1, 1, 1});
-    const at::Tensor weight = part_of(target.weight).view({-1, 1, 1});
-    const at::Tensor residual = part_of(target.offset) + factor * out;
-    values[i] = (weight * residual.square()).sum(at::kDouble);
-    if (!task.gradient)
-      return;
-    Part &part = parts[i];
-    part.flat.zero_();
-    backward(task, lane, pass, tape, residual * (2.0 * weight * factor), part, lane.work);
-  });
+  run(
+      list,
+      [&](std::size_t i, Lane &lane) {
+        const Chunk &chunk = list[i];
+        BackbonePass pass;
+        HeadTape tape;
+        const at::Tensor out = forward(task, chunk, lane, pass, tape);
+        const auto part_of = [&](const at::Tensor &whole) {
+          return whole.narrow(0, chunk.begin, chunk.count());
+        };
+        const at::Tensor factor = part_of(target.factor).view({-1, 1, 1});
+        const at::Tensor weight = part_of(target.weight).view({-1, 1, 1});
+        const at::Tensor residual = part_of(target.offset) + factor * out;
+        values[i] = (weight * residual.square()).sum(at::kDouble);
+        if (!task.gradient)
+          return;
+        Part &part = parts[i];
+        part.flat.zero_();
+        backward(task, task.batch ? task.batch->builder->graph() : lane.graph, pass, tape,
+                 residual * (2.0 * weight * factor), part, lane.work);
+      },
+      task.batch);
   return values;
 }
 
@@ -373,7 +434,8 @@ void ScoreEngine::Impl::close_gradient(std::vector<at::Tensor> flats, SharedGrad
 // A rank that is alone has the gradients of all chunks where they are: it moves nothing.
 at::Tensor ScoreEngine::Impl::loss_alone(const Task &task, const LeastSquares &given) {
   check(task, given);
-  const std::vector<Chunk> list = cut(task.count(), chunk_size(task.count(), task.gradient));
+  const std::vector<Chunk> list =
+      cut(task.count(), task.batch ? task.count() : chunk_size(task.count(), task.gradient));
   if (task.gradient)
     make_parts(list.size() + 1);
   at::Tensor value = at::zeros({}, options.dtype(at::kDouble));
@@ -485,8 +547,56 @@ at::Tensor ScoreEngine::force_gradient(const at::Tensor &positions, const LeastS
   return impl_->loss([&] { return impl_->force_task(positions, mobile_only, true); }, loss, comm);
 }
 
-void ScoreEngine::fix_shapes(bool fixed) {
-  impl_->fixed_shapes = fixed && !impl_->by_rows();
+std::shared_ptr<ScoreEngine::DeviceBatch> ScoreEngine::device_batch(std::int64_t count,
+                                                                    double z_low, double z_high) {
+  Impl &e = *impl_;
+  if (!stages_on_device() || e.implementation != kernels::Implementation::KOKKOS || count < 1 ||
+      count > e.chunk_size(count, true))
+    return nullptr;
+  const std::optional<std::int64_t> most_pairs = e.most_pairs(z_low, z_high);
+  if (!most_pairs || *most_pairs > e.system.n_mobile * PAIRS_OF_AN_ATOM)
+    return nullptr;
+  const GraphBuilder::System system{e.system.cell.math(), e.settings.cutoff,
+                                    e.system.template_positions, e.system.n_mobile, *most_pairs};
+  return std::make_shared<DeviceBatch>(
+      GraphBuilder::make(system, count, ReceptiveField::hops_needed(e.settings.nblock, true),
+                         e.options),
+      e.options);
+}
+
+void ScoreEngine::check(const DeviceBatch &batch) {
+  try {
+    batch.builder->check();
+  } catch (const std::runtime_error &e) {
+    throw Error(e.what());
+  }
+}
+
+at::Tensor ScoreEngine::score(DeviceBatch &batch, const at::Tensor &positions,
+                              const at::Tensor &t) {
+  return impl_->evaluate(impl_->device_task(batch, positions, t, false), 0);
+}
+
+at::Tensor ScoreEngine::score_loss(DeviceBatch &batch, const at::Tensor &positions,
+                                   const at::Tensor &t, const LeastSquares &loss) {
+  return impl_->loss_alone(impl_->device_task(batch, positions, t, false), loss);
+}
+
+at::Tensor ScoreEngine::score_gradient(DeviceBatch &batch, const at::Tensor &positions,
+                                       const at::Tensor &t, const LeastSquares &loss) {
+  return impl_->loss_alone(impl_->device_task(batch, positions, t, true), loss);
+}
+
+at::Tensor ScoreEngine::force_loss(DeviceBatch &batch, const at::Tensor &positions,
+                                   const LeastSquares &loss) {
+  return impl_->loss_alone(
+      impl_->device_task(batch, positions, impl_->has_mobile_rows(loss), false), loss);
+}
+
+at::Tensor ScoreEngine::force_gradient(DeviceBatch &batch, const at::Tensor &positions,
+                                       const LeastSquares &loss) {
+  return impl_->loss_alone(impl_->device_task(batch, positions, impl_->has_mobile_rows(loss), true),
+                           loss);
 }
 
 std::int64_t ScoreEngine::gradient_bytes() const {

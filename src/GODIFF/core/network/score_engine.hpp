@@ -49,10 +49,26 @@ public:
   /// The most ranks that have work with the evaluation or the gradient of a batch.
   std::int64_t most_ranks(std::int64_t whole, bool gradient) const;
 
-  /// With fixed shapes all tensors of a pass depend on the number of structures alone, until a batch has more
-  /// pairs of atoms than any before: a step can be recorded and replayed. The price are rows for atoms that no
-  /// mobile atom has reached. The row kernels, which record nothing, go on as before.
-  void fix_shapes(bool fixed);
+  /// Memory for batches of one size whose positions lie on the device; its graphs are built there, and all
+  /// that a call reads and writes has the same address each time. So a call can be recorded and replayed.
+  class DeviceBatch;
+  /// For `count` structures whose mobile atoms have z_low <= z <= z_high (Angstrom). None where the kernels are
+  /// not those of Kokkos, the surface does not lie in the plane of x and y, the batch is too large, or the
+  /// environment variable GODIFF_RECORD is "no": the host builds the graphs then.
+  std::shared_ptr<DeviceBatch> device_batch(std::int64_t count, double z_low, double z_high);
+  /// Throws godiff::Error if a structure of a batch was higher or lower than said. The host waits.
+  static void check(const DeviceBatch &batch);
+
+  /// As below, of a device batch: positions, t and all of the loss lie on the device, float64 and contiguous.
+  /// What depends on the weights alone is computed anew in each call. The host waits for nothing.
+  at::Tensor score(DeviceBatch &batch, const at::Tensor &positions, const at::Tensor &t);
+  at::Tensor score_loss(DeviceBatch &batch, const at::Tensor &positions, const at::Tensor &t,
+                        const LeastSquares &loss);
+  at::Tensor score_gradient(DeviceBatch &batch, const at::Tensor &positions, const at::Tensor &t,
+                            const LeastSquares &loss);
+  at::Tensor force_loss(DeviceBatch &batch, const at::Tensor &positions, const LeastSquares &loss);
+  at::Tensor force_gradient(DeviceBatch &batch, const at::Tensor &positions,
+                            const LeastSquares &loss);
 
   /// Bytes of the gradient of a chunk: of the weights, and of what the structures share. The ranks send
   /// each other these in each gradient.

@@ -14,12 +14,6 @@ namespace {
 
 enum class Kind : std::int64_t { DISMISS, SAMPLE, SCORE, FORCES };
 
-// What travels with the moments of an optimiser.
-struct OptimiserNumbers {
-  double learning_rate, best;
-  std::int64_t steps, bad;
-};
-
 void broadcast(Comm &comm, at::Tensor &tensor) {
   const auto bytes = static_cast<std::int64_t>(tensor.nbytes());
   if (tensor.device().is_cpu()) {
@@ -32,15 +26,10 @@ void broadcast(Comm &comm, at::Tensor &tensor) {
 }
 
 void broadcast(Comm &comm, Trainer::Optimiser &optimiser) {
-  broadcast(comm, optimiser.adamw.first_moment);
-  broadcast(comm, optimiser.adamw.second_moment);
-  OptimiserNumbers numbers{optimiser.adamw.learning_rate, optimiser.plateau.best,
-                           optimiser.adamw.steps, optimiser.plateau.bad};
-  comm.broadcast(&numbers, sizeof numbers);
-  optimiser.adamw.learning_rate = numbers.learning_rate;
-  optimiser.adamw.steps = numbers.steps;
-  optimiser.plateau.best = numbers.best;
-  optimiser.plateau.bad = static_cast<int>(numbers.bad);
+  for (at::Tensor *part : {&optimiser.adamw.first_moment, &optimiser.adamw.second_moment,
+                           &optimiser.adamw.learning_rate, &optimiser.adamw.steps,
+                           &optimiser.plateau.best, &optimiser.plateau.bad})
+    broadcast(comm, *part);
 }
 
 }  // namespace
@@ -126,7 +115,26 @@ at::Tensor Learner::run_sample(const SampleRequest &request, const Tick &tick) {
     return engine_.forces(x, !settings_.ffg_all_atoms, count);
   };
   std::int64_t counters[2] = {-sampler_.network_calls(), -sampler_.non_finite_scores()};
-  const at::Tensor drawn = sampler_.reverse(mine, score, forces, tick, *group);
+  // Guidance minimises on the host.
+  const std::shared_ptr<ScoreEngine::DeviceBatch> batch =
+      group->size() == 1 && !(request.guide > 0.0)
+          ? engine_.device_batch(count, system_.z_lo, system_.z_hi)
+          : nullptr;
+  at::Tensor drawn;
+  if (batch) {
+    const auto device_score = [&](const at::Tensor &x, const at::Tensor &t) {
+      return engine_.score(*batch, x, t);
+    };
+    const auto device_tick = [&](std::int64_t done, std::int64_t total) {
+      fault_point("sample");
+      return !tick || tick(done, total);
+    };
+    drawn = sampler_.reverse_on_device(mine, network_.parameters().flat().device(), device_score,
+                                       device_tick);
+    ScoreEngine::check(*batch);
+  } else {
+    drawn = sampler_.reverse(mine, score, forces, tick, *group);
+  }
   if (!drawn.defined())
     return {};
   counters[0] += sampler_.network_calls();

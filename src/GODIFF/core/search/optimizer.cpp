@@ -1,14 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "core/search/optimizer.hpp"
 
-#include <algorithm>
-#include <cmath>
+#include <limits>
 
 #include <ATen/Functions.h>
 #include <ATen/TensorOperators.h>
 
 #include "kernels/flat_buffers.hpp"
-#include "kernels/implementation.hpp"
 
 namespace godiff {
 
@@ -22,7 +20,8 @@ constexpr double SMALLEST_CHANGE = 1e-8;
 }  // namespace
 
 AdamW::AdamW(const Parameters &parameters, double lr, const std::string &frozen) :
-    learning_rate(lr),
+    learning_rate(at::full({}, lr, parameters.flat().options().dtype(at::kDouble))),
+    steps(at::zeros({}, parameters.flat().options().dtype(at::kLong))),
     first_moment(at::zeros_like(parameters.flat())),
     second_moment(at::zeros_like(parameters.flat())),
     skipped(at::zeros({}, parameters.flat().options().dtype(at::kLong))) {
@@ -44,45 +43,35 @@ void AdamW::step(Parameters &parameters, double clip, const at::Tensor &loss) {
   const at::Tensor squares = sum_parts({gradient}, gradient);
   const at::Tensor judged = loss.defined() ? squares + loss : squares;
   const AdamWBuffers buffers{gradient, parameters.flat(), first_moment, second_moment};
-  const bool by_rows = kernels::implementation(gradient.device()) == kernels::Implementation::ROWS;
-  if (by_rows && !std::isfinite(judged.item<double>())) {
-    skipped += 1;
-    return;
-  }
-  ++steps;
-  const double correction1 = 1.0 - std::pow(BETA1, static_cast<double>(steps));
-  const double correction2 = std::sqrt(1.0 - std::pow(BETA2, static_cast<double>(steps)));
-  kernels::AdamWStep step{BETA1,
-                          BETA2,
-                          EPS,
-                          1.0 - learning_rate * DECAY,
-                          learning_rate / correction1,
-                          1.0 / correction2,
-                          1.0};
-  if (by_rows) {
-    step.scale = std::min(1.0, clip / (std::sqrt(squares.item<double>()) + CLIP_EPS));
-    adamw_update(step, ranges_, buffers);
-  } else {
-    const at::Tensor accept = judged.isfinite();
-    const at::Tensor scale = (clip / (squares.sqrt() + CLIP_EPS)).clamp_max(1.0);
-    adamw_update(step, scale.to(gradient.scalar_type()), accept, ranges_, buffers);
-    skipped += accept.logical_not();
-  }
+  const at::Tensor accept = judged.isfinite();
+  steps.add_(accept);
+  skipped.add_(accept.logical_not());
+  const at::Tensor k = steps.to(at::kDouble);
+  const at::Tensor rate = learning_rate / at::rsub(at::pow(BETA1, k), 1.0);
+  const at::Tensor root = at::rsub(at::pow(BETA2, k), 1.0).sqrt_().reciprocal_();
+  const at::Tensor scale =
+      (at::full_like(squares, clip) / (squares.sqrt() + CLIP_EPS)).clamp_max_(1.0);
+  const at::Tensor numbers = at::stack({at::rsub(learning_rate * DECAY, 1.0), rate, root, scale});
+  adamw_update({BETA1, BETA2, EPS, 1.0, 1.0, 1.0, 1.0}, numbers, accept, ranges_, buffers);
   parameters.touch();
 }
 
-double Plateau::update(double loss, double learning_rate) {
-  if (loss < best * (1.0 - THRESHOLD)) {
-    best = loss;
-    bad = 0;
-  } else {
-    ++bad;
-  }
-  if (bad <= patience)
-    return learning_rate;
-  bad = 0;
-  const double reduced = learning_rate * factor;
-  return learning_rate - reduced > SMALLEST_CHANGE ? reduced : learning_rate;
+Plateau::Plateau(double given_factor, int given_patience, c10::Device device) :
+    factor(given_factor),
+    patience(given_patience),
+    best(at::full({}, std::numeric_limits<double>::infinity(),
+                  at::TensorOptions(device).dtype(at::kDouble))),
+    bad(at::zeros({}, at::TensorOptions(device).dtype(at::kLong))) {}
+
+void Plateau::update(const at::Tensor &loss, const at::Tensor &learning_rate) {
+  const at::Tensor better = loss < best * (1.0 - THRESHOLD);
+  best.copy_(at::where(better, loss, best));
+  bad.add_(1).mul_(better.logical_not());
+  const at::Tensor reduce = bad > patience;
+  bad.mul_(reduce.logical_not());
+  const at::Tensor reduced = learning_rate * factor;
+  const at::Tensor follow = reduce.logical_and(learning_rate - reduced > SMALLEST_CHANGE);
+  learning_rate.copy_(at::where(follow, reduced, learning_rate));
 }
 
 }  // namespace godiff

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <cstdint>
-#include <limits>
 #include <string>
 #include <utility>
 #include <vector>
@@ -25,13 +24,12 @@ public:
   /// are counted in `skipped`. No host synchronisation on other devices than the CPU.
   void step(Parameters &parameters, double clip, const at::Tensor &loss = {});
 
-  double learning_rate = 1e-4;
-
-  // State, for checkpoints.
-  std::int64_t steps = 0;  ///< on other devices than the CPU skipped ones included
+  // State, for checkpoints; all of it lies on the device of the parameters, scalars too.
+  at::Tensor learning_rate;  ///< float64
+  at::Tensor steps;          ///< int64, without those skipped
   at::Tensor first_moment, second_moment;
 
-  /// Steps skipped so far, an int64 scalar on the device of the parameters; not part of the state.
+  /// Steps skipped so far, an int64 scalar; not part of the state.
   at::Tensor skipped;
 
 private:
@@ -40,13 +38,17 @@ private:
 
 /// Reduce-on-plateau rule of method section 16: relative threshold 1e-4, no cooldown, no minimum.
 struct Plateau {
-  double factor = 0.95;
-  int patience = 100;
-  double best = std::numeric_limits<double>::infinity();
-  int bad = 0;
+  /// Its state lies on the given device.
+  Plateau(double factor, int patience, c10::Device device);
 
-  /// Takes the loss of one epoch and returns the learning rate for the next.
-  double update(double loss, double learning_rate);
+  double factor;
+  int patience;
+  at::Tensor best;  ///< float64 scalar
+  at::Tensor bad;   ///< int64 scalar
+
+  /// Takes the loss of one epoch and makes the learning rate that of the next, both float64 scalars on its
+  /// device. The host waits for nothing.
+  void update(const at::Tensor &loss, const at::Tensor &learning_rate);
 };
 
 }  // namespace godiff

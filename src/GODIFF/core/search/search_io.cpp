@@ -176,8 +176,9 @@ void read_weights(const SafeTensors &file, ScoreNetwork &network, bool with_forc
 void put_optimiser(SafeTensors &file, const std::string &name, const Trainer::Optimiser &o) {
   file.put(name + ".first_moment", o.adamw.first_moment);
   file.put(name + ".second_moment", o.adamw.second_moment);
-  file.put(name + ".numbers", doubles({o.adamw.learning_rate, static_cast<double>(o.adamw.steps),
-                                       o.plateau.best, static_cast<double>(o.plateau.bad)}));
+  file.put(name + ".numbers",
+           doubles({o.adamw.learning_rate.item<double>(), o.adamw.steps.item<double>(),
+                    o.plateau.best.item<double>(), o.plateau.bad.item<double>()}));
 }
 
 void get_optimiser(const SafeTensors &file, const std::string &name, Trainer::Optimiser &o) {
@@ -194,10 +195,14 @@ void get_optimiser(const SafeTensors &file, const std::string &name, Trainer::Op
   constexpr double FASTEST = 1e6, MAX_BAD = 1e9;
   if (!(v[0] > 0.0 && v[0] <= FASTEST) || std::isnan(v[2]))
     throw Error("checkpoint tensor " + name + ".numbers holds what no optimiser has");
-  o.adamw.learning_rate = v[0];
-  o.adamw.steps = whole_number(v[1], "the number of steps of " + name);
-  o.plateau.best = v[2];
-  o.plateau.bad = static_cast<int>(whole_number(v[3], "the patience of " + name, MAX_BAD));
+  // Tensors of its own: what `o` was copied from stays as it is.
+  const auto replace = [](at::Tensor &scalar, const at::Scalar &value) {
+    scalar = at::full({}, value, scalar.options());
+  };
+  replace(o.adamw.learning_rate, v[0]);
+  replace(o.adamw.steps, whole_number(v[1], "the number of steps of " + name));
+  replace(o.plateau.best, v[2]);
+  replace(o.plateau.bad, whole_number(v[3], "the patience of " + name, MAX_BAD));
 }
 
 // The optimisers and the position: with the weights all of a training under way.

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <limits>
+#include <memory>
 #include <vector>
 
 #include <ATen/core/Tensor.h>
@@ -104,17 +105,23 @@ public:
 private:
   using Part = TrainingPosition::Part;
 
-  // Loss of the structures `rows` at a step. Training leaves its gradient in the parameters;
-  // validation draws from its own streams.
+  // What a stage trains with: positions and targets of all structures, and the loss of some of them. With a
+  // device batch all lies on the device, and the loss is computed there; the ranks of `comm` share it
+  // otherwise. Training leaves its gradient in the parameters; validation draws from its own streams.
   enum class Pass { TRAINING, VALIDATION };
-  using Loss =
-      std::function<at::Tensor(const at::Tensor &rows, std::int64_t step, Pass pass, Comm &comm)>;
+  struct Call;
+  struct Lesson;
   struct Course;
+  struct OnDevice;
 
-  TrainingReport train(Part part, std::int64_t n, int stage, const Loss &loss, const Tick &tick);
+  static void meet_fault(const Call &call);
+  TrainingReport train(Part part, const Lesson &lesson, int stage, const Tick &tick);
   void begin(Course &course, int stage);
-  bool step(Course &course, const Loss &loss, const Tick &tick, Comm &comm);
-  double validation_loss(const Course &course, const Loss &loss, Comm &comm) const;
+  std::unique_ptr<OnDevice> on_device(const Course &course);
+  void begin_epoch(Course &course) const;
+  bool step(Course &course, const Tick &tick, Comm &comm);
+  void learn(const Course &course, const Call &call, std::int64_t count);
+  void end_epoch(const Course &course, Comm &comm);
   Optimiser &optimiser(Part part) { return part == Part::FORCE ? force_ : score_; }
   const Optimiser &optimiser(Part part) const { return part == Part::FORCE ? force_ : score_; }
   Optimiser fresh(Part part) const;
@@ -126,9 +133,9 @@ private:
   Comm &comm_;
   Schedule schedule_;
   Optimiser score_, force_;
-  TrainingPosition position_;        // but for epoch_loss and skipped, which position() looks up
-  at::Tensor epoch_loss_;            // a scalar that stays on its device; undefined when it is 0
-  std::int64_t skipped_before_ = 0;  // of the optimiser, when position_.skipped was 0
+  TrainingPosition position_;  // but for epoch_loss and skipped, which position() looks up
+  at::Tensor epoch_loss_, last_epoch_loss_;  // scalars that stay on their device
+  std::int64_t skipped_before_ = 0;          // of the optimiser, when position_.skipped was 0
 };
 
 }  // namespace godiff
