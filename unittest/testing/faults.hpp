@@ -123,8 +123,8 @@ private:
       return;
     }
     if (kind == "overflow") {
-      volatile std::size_t size = 1000;  // the compiler must not know
-      volatile char *memory = new char[size];
+      volatile std::size_t size = 1000;                 // the compiler must not know
+      volatile char *volatile memory = new char[size];  // nor what the size says of the memory
       memory[size] = 1;
       delete[] memory;
       return;
