@@ -46,6 +46,11 @@ std::string FixGODiff::why_not_stacked() {
     if (GODiff::begins_with(other->style, {"qeq", "acks2", "property/atom", "electrode"}))
       return fmt::format("fix {} (style {}) keeps properties that copies of atoms do not get",
                          other->id, other->style);
+#ifndef GODIFF_KOKKOS
+  // Nobody here could tell KOKKOS that a style of it has worked on atoms that were made on the host.
+  if (lammps_extract_setting(lmp, "kokkos_ngpus") > 0)
+    return "KOKKOS computes on a GPU and this GODIFF was built without styles of KOKKOS";
+#endif
   return "";
 }
 

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include <ATen/TensorOperators.h>
 #include <gtest/gtest.h>
 
 #include "core/base/error.hpp"
