@@ -6,13 +6,17 @@
 
 #include "core/base/version.hpp"
 #include "fix_godiff.h"
-#include "kokkos_styles.hpp"
 #include "pair_mace.h"
 #include "plugin_host.hpp"
 
 #include "library.h"
 
 #include <string>
+
+// Not LMP_KOKKOS, which says what LAMMPS has: a build for it may be without these styles.
+#ifdef GODIFF_KOKKOS
+#include "kokkos_styles.hpp"
+#endif
 
 using namespace LAMMPS_NS;
 
@@ -54,7 +58,7 @@ extern "C" void lammpsplugin_init(void *lmp, void *handle, void *regfunc) {
     add(&plugin, lmp);
   };
   add_fix("godiff", &create_fix_godiff);
-#ifdef LMP_KOKKOS
+#ifdef GODIFF_KOKKOS
   add_fix("godiff/kk", &GODiff::create_fix_godiff_kk);
   add_fix("godiff/kk/device", &GODiff::create_fix_godiff_kk);
   add_fix("godiff/kk/host", &GODiff::create_fix_godiff_kk_host);
@@ -69,7 +73,7 @@ extern "C" void lammpsplugin_init(void *lmp, void *handle, void *regfunc) {
     add(&plugin, lmp);
   };
   add_pair("mace", &create_pair_mace);
-#ifdef LMP_KOKKOS
+#ifdef GODIFF_KOKKOS
   add_pair("mace/kk", &GODiff::create_pair_mace_kk);
   add_pair("mace/kk/device", &GODiff::create_pair_mace_kk);
   add_pair("mace/kk/host", &GODiff::create_pair_mace_kk_host);

@@ -2,6 +2,10 @@
 // Makes the styles of KOKKOS, for files that do not know it: with CUDA, only nvcc can read its headers.
 #pragma once
 
+#ifndef GODIFF_KOKKOS
+#error "this build has no styles of KOKKOS, whatever LAMMPS has"
+#endif
+
 namespace LAMMPS_NS {
 namespace GODiff {
 

@@ -12,6 +12,7 @@
 using godiff::testing::dump_rows;
 using godiff::testing::expect_near;
 using godiff::testing::lines_of;
+using godiff::testing::MACE_DOUBLE;
 using godiff::testing::MaceGolden;
 using godiff::testing::MaceRun;
 using godiff::testing::MaceValues;
@@ -20,9 +21,6 @@ using godiff::testing::values_of;
 using godiff::testing::values_together;
 
 namespace {
-
-// Sums in another order, of numbers of some 10 eV in double precision.
-constexpr double ENERGY = 1e-10, FORCE = 1e-9, VIRIAL = 1e-8;
 
 long last_step(const RunResult &run) {
   return static_cast<long>(run.thermo().back().rows.back()[0]);
@@ -42,7 +40,7 @@ int expect_restarted(MaceRun run) {
   if (!result.ok() || tables.size() < 2)
     return 0;
   const auto &before = tables[tables.size() - 2], &after = tables.back();
-  EXPECT_NEAR(after.last("PotEng"), before.last("PotEng"), ENERGY * 14);
+  EXPECT_NEAR(after.last("PotEng"), before.last("PotEng"), MACE_DOUBLE.energy * 14);
   const long step = static_cast<long>(before.last("Step"));
   const auto first = dump_rows(result.file("atoms.dump"), step);
   const auto again = dump_rows(result.file("again.dump"), step);
@@ -50,7 +48,7 @@ int expect_restarted(MaceRun run) {
   EXPECT_EQ(static_cast<double>(first.size()), before.last("Atoms"));
   for (std::size_t i = 0; i < std::min(first.size(), again.size()); ++i)
     for (int k = 5; k < 8; ++k)
-      EXPECT_NEAR(again[i][k], first[i][k], FORCE) << "atom " << first[i][0];
+      EXPECT_NEAR(again[i][k], first[i][k], MACE_DOUBLE.force) << "atom " << first[i][0];
   return static_cast<int>(again.size());
 }
 
@@ -130,7 +128,7 @@ TEST(MaceRuns, RerunGivesTheEnergiesOfTheRun) {
   ASSERT_GE(again.size(), 4u);
   const std::size_t stride = (again.size() - 1) / 3;
   for (std::size_t k = 0; k < first.size(); ++k)
-    EXPECT_NEAR(again[k * stride], first[k], ENERGY * 14);
+    EXPECT_NEAR(again[k * stride], first[k], MACE_DOUBLE.energy * 14);
 }
 
 TEST(MaceRuns, FixAveAtomOfTheStress) {
@@ -203,16 +201,17 @@ TEST(MaceRuns, HybridStylesAndTypesWithoutElement) {
     runs[1].pair = hybrid("lj/cut 6.0", "pair_coeff 1 1 none\n" + lines_of_lj());
     runs[2].before = "group oxygen type 2\ndelete_atoms group oxygen compress no\n";
     const std::vector<MaceValues> values = values_together(runs);
-    EXPECT_NEAR(values[0].energy, values[1].energy + values[2].energy, ENERGY * 14);
+    EXPECT_NEAR(values[0].energy, values[1].energy + values[2].energy, MACE_DOUBLE.energy * 14);
     for (int k = 0; k < 6; ++k)
-      EXPECT_NEAR(values[0].virial[k], values[1].virial[k] + values[2].virial[k], VIRIAL);
+      EXPECT_NEAR(values[0].virial[k], values[1].virial[k] + values[2].virial[k],
+                  MACE_DOUBLE.virial);
     std::size_t platinum = 0;
     for (int i = 0; i < runs[0].structure.n_atoms(); ++i) {
       const bool node = runs[0].structure.types[i] == 1;
       for (int k = 0; k < 3; ++k)
         EXPECT_NEAR(values[0].forces[3 * i + k],
                     values[1].forces[3 * i + k] + (node ? values[2].forces[3 * platinum + k] : 0.0),
-                    FORCE)
+                    MACE_DOUBLE.force)
             << "atom " << i + 1;
       platinum += node ? 1 : 0;
     }
@@ -232,11 +231,13 @@ TEST(MaceRuns, TwoModelsAtOnce) {
     runs[1] = runs[2] = MaceRun(two, "slab");
     runs[1].model = one.file();
     const std::vector<MaceValues> values = values_together(runs);
-    EXPECT_NEAR(values[0].energy, values[1].energy + values[2].energy, ENERGY * 14);
+    EXPECT_NEAR(values[0].energy, values[1].energy + values[2].energy, MACE_DOUBLE.energy * 14);
     for (std::size_t k = 0; k < values[0].forces.size(); ++k)
-      EXPECT_NEAR(values[0].forces[k], values[1].forces[k] + values[2].forces[k], FORCE);
+      EXPECT_NEAR(values[0].forces[k], values[1].forces[k] + values[2].forces[k],
+                  MACE_DOUBLE.force);
     for (int k = 0; k < 6; ++k)
-      EXPECT_NEAR(values[0].virial[k], values[1].virial[k] + values[2].virial[k], VIRIAL);
+      EXPECT_NEAR(values[0].virial[k], values[1].virial[k] + values[2].virial[k],
+                  MACE_DOUBLE.virial);
   }
 }
 
@@ -292,8 +293,7 @@ TEST(MaceRuns, ThreadsJitAndTimes) {
   run.words = "threads 2 jit on timing on maxedges 500 device cpu";
   run.commands = "run 2";
   const RunResult result = run.run();
-  expect_near(values_of(result), golden.values("slab", "Default", "float64"), ENERGY, FORCE,
-              VIRIAL);
+  expect_near(values_of(result), golden.values("slab", "Default", "float64"), MACE_DOUBLE);
   EXPECT_TRUE(result.contains("double precision on cpu, 2 threads a rank")) << result.output;
   EXPECT_TRUE(result.contains("MACE timing of 3 calls")) << result.output;
   for (const char *part : {"  graph ", "  forward ", "  backward ", "  scatter ",

@@ -2,6 +2,9 @@
 // Training and sampling that stay on the device of Kokkos from the first step to the last, against those that
 // the host leads. Where Kokkos computes on the CPU the device is the CPU: its graphs and counters are tested here,
 // its streams are not.
+#include <algorithm>
+#include <array>
+#include <cmath>
 #include <cstdlib>
 #include <map>
 #include <string>
@@ -12,10 +15,13 @@
 #include <ATen/record_function.h>
 #include <gtest/gtest.h>
 
+#include "core/geometry/structure_graphs.hpp"
 #include "core/network/recorded_step.hpp"
 #include "core/search/learner.hpp"
 #include "engine_cases.hpp"
+#include "kernels/device_graph.hpp"
 #include "kernels/diffusion.hpp"
+#include "kernels/graph_builder.hpp"
 #include "systems.hpp"
 
 namespace {
@@ -194,6 +200,99 @@ TEST_F(DeviceStages, NonFiniteLossesAndScores) {
   const at::Tensor drawn = learner.sample(request, {});
   EXPECT_TRUE(drawn.isfinite().all().item<bool>());
   EXPECT_EQ(learner.non_finite_scores(), 3 * 7 * 12);
+}
+
+// The edges of one atom: sender, distance and direction.
+using Edge = std::array<double, 5>;
+void expect_same(std::vector<Edge> found, std::vector<Edge> expected) {
+  // Distances that are equal but for rounding must not decide on the order.
+  const auto before = [](const Edge &a, const Edge &b) {
+    for (int k = 0; k < 5; ++k)
+      if (std::abs(a[k] - b[k]) > 1e-6)
+        return a[k] < b[k];
+    return false;
+  };
+  std::sort(found.begin(), found.end(), before);
+  std::sort(expected.begin(), expected.end(), before);
+  ASSERT_EQ(found.size(), expected.size());
+  for (std::size_t e = 0; e < found.size(); ++e)
+    for (int k = 0; k < 5; ++k)
+      EXPECT_NEAR(found[e][k], expected[e][k], 1e-9);
+}
+
+TEST_F(DeviceStages, GraphsEqualThoseOfTheHost) {
+  constexpr double CUTOFF = 5.0;
+  int tried = 0;
+  for (const godiff_test::EngineCase &c : godiff_test::engine_cases()) {
+    SCOPED_TRACE(c.name);
+    const godiff::StructureGraphs graphs(c.system, CUTOFF, at::kDouble);
+    const at::Tensor x = c.positions.contiguous(), z = x.select(2, 2);
+    const auto most = graphs.most_pairs(z.min().item<double>(), z.max().item<double>());
+    if (!most)
+      continue;
+    ++tried;
+    const std::int64_t B = x.size(0), N = c.system.n_atoms(), n = c.system.n_mobile;
+    godiff::ChunkGraph expected;
+    graphs.build(x.const_data_ptr<double>(), B, 1, expected);
+    const auto builder = godiff::GraphBuilder::make(
+        {c.system.cell.math(), CUTOFF, c.system.template_positions, n, *most}, B, 1, at::kDouble);
+    // The second time in memory that is not fresh.
+    builder->build((x + 0.3).contiguous());
+    builder->build(x);
+    const godiff::ChunkOnDevice &found = on_device(builder->graph(), x);
+    const godiff::ChunkPointers &p = found.pointers;
+    EXPECT_EQ(found.distance.numel(), B * *most);
+    const auto *direction = static_cast<const double *>(p.direction);
+    const double *distance = found.distance.const_data_ptr<double>();
+    std::vector<std::int32_t> edges_of_pair(found.distance.numel());
+    for (std::int32_t g = 0; g < B; ++g) {
+      std::map<std::int32_t, std::vector<Edge>> here, there;  // by receiver
+      for (std::int64_t slot = 0; slot < N; ++slot) {
+        const std::int64_t row = p.offset(1, g) + slot;
+        for (std::int32_t e = p.first[row]; e < p.first[row + 1]; ++e) {
+          const double *u = direction + 3 * e;
+          EXPECT_EQ(p.receiver[e], slot);
+          EXPECT_EQ(p.pair_structure[p.pair[e]], g);
+          ++edges_of_pair[p.pair[e]];
+          there[p.atom[g * N + slot]].push_back(
+              {static_cast<double>(p.sender[e]), distance[p.pair[e]], u[0], u[1], u[2]});
+        }
+      }
+      for (std::int32_t slot = 0; slot < expected.count(1, g); ++slot) {
+        const std::int32_t row = expected.offset(1, g) + slot;
+        for (std::int32_t e = expected.first[row]; e < expected.first[row + 1]; ++e) {
+          const double *u = &expected.direction.in_double[3 * e];
+          here[expected.atom[g * N + slot]].push_back({static_cast<double>(expected.sender[e]),
+                                                       expected.distance[expected.pair[e]], u[0],
+                                                       u[1], u[2]});
+        }
+      }
+      for (std::int32_t atom = 0; atom < N; ++atom) {
+        SCOPED_TRACE("structure " + std::to_string(g) + ", atom " + std::to_string(atom));
+        expect_same(there[atom], here[atom]);
+      }
+    }
+    // Pairs have two edges, one of which they know; those to spare have none.
+    for (std::size_t k = 0; k < edges_of_pair.size(); ++k) {
+      EXPECT_EQ(edges_of_pair[k], k < expected.distance.size() ? 2 : 0) << k;
+      if (edges_of_pair[k] > 0)
+        EXPECT_EQ(p.pair[p.pair_edge[k]], static_cast<std::int32_t>(k));
+      else
+        EXPECT_EQ(p.pair_edge[k], -1);
+    }
+    EXPECT_NO_THROW(builder->check());
+  }
+  EXPECT_GE(tried, 6);
+}
+
+// Memory that does not suffice is a fault of this program; it is told, and nothing is written beyond it.
+TEST_F(DeviceStages, TooManyPairsAreTold) {
+  const System s = godiff_test::heptamer_pt();
+  const at::Tensor x = godiff_test::noised(godiff_test::heptamer(), 2, 0.1, 5);
+  const auto builder = godiff::GraphBuilder::make(
+      {s.cell.math(), 5.0, s.template_positions, s.n_mobile, 20}, 2, 1, at::kFloat);
+  builder->build(x);
+  EXPECT_THROW(builder->check(), std::runtime_error);
 }
 
 TEST(RecordedStep, RunsOnceACall) {

@@ -254,50 +254,6 @@ TEST_P(Kernels, MessagesOnEveryKindOfSystem) {
     check_all(Problem(c, 5.0, 2, dtype()));
 }
 
-// All template atoms within one hop, and room for more pairs than there are.
-TEST_P(Kernels, MessagesOfFixedShapes) {
-  for (const EngineCase &c : godiff_test::engine_cases())
-    if (c.name == "S2 compact" || c.name == "alloy" || c.name == "out of reach") {
-      Problem p(c, 5.0, 1, dtype());
-      const std::int64_t pairs = p.graph.n_pairs(), N = p.graph.n_atoms();
-      p.name += ", fixed shape";
-      godiff::StructureGraphs(c.system, 5.0, dtype())
-          .build(c.positions.const_data_ptr<double>(), c.positions.size(0), 1, p.graph, pairs + 9);
-      EXPECT_EQ(p.graph.n_pairs(), pairs + 9);
-      EXPECT_EQ(static_cast<std::int64_t>(p.graph.sender.size()), 2 * pairs);
-      EXPECT_EQ(p.graph.distance.back(), 5.0);
-      EXPECT_EQ(p.graph.rows(1), N * p.graph.n_structures);
-      check_all(p);
-    }
-}
-
-// A recorded step reads the next chunk where it has read the last one.
-TEST_P(Kernels, CopiesOfFixedShapesStayWhereTheyAre) {
-  const EngineCase c = godiff_test::engine_cases()[1];
-  const godiff::StructureGraphs graphs(c.system, 5.0, dtype());
-  const at::Tensor like = at::empty({0}, dtype()), other = c.positions + 0.1;
-  ChunkGraph graph;
-  const auto build = [&](const at::Tensor &x) {
-    graphs.build(x.const_data_ptr<double>(), x.size(0), 2, graph, 1000);
-  };
-  build(c.positions);
-  const godiff::ChunkOnDevice &first = on_device(graph, like);
-  EXPECT_EQ(&on_device(graph, like), &first);
-  const void *memory = first.memory.const_data_ptr();
-  build(other);
-  const godiff::ChunkOnDevice &second = on_device(graph, like);
-  EXPECT_EQ(second.memory.const_data_ptr(), memory);
-  EXPECT_TRUE(at::equal(second.distance,
-                        at::tensor(at::ArrayRef<double>(graph.distance), at::kDouble).to(dtype())));
-  // A copy of the graph keeps what it has.
-  const ChunkGraph kept = graph;
-  const at::Tensor distance = second.distance.clone();
-  build(c.positions);
-  on_device(graph, like);
-  EXPECT_TRUE(at::equal(on_device(kept, like).distance, distance));
-  EXPECT_FALSE(at::equal(on_device(graph, like).distance, distance));
-}
-
 TEST_P(Kernels, MessagesOfManyHops) {
   check_all(Problem(godiff_test::many_hops(), 3.2, 4, dtype()));
 }

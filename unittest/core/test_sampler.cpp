@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include <ATen/TensorOperators.h>
 #include <gtest/gtest.h>
 
 #include "core/base/random.hpp"

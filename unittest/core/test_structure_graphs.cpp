@@ -195,7 +195,7 @@ TEST(TemplateEdges, LargeTemplatesHaveAsManyEdgesPerAtom) {
 
 // The bound that memory is taken by holds for whatever the mobile atoms do, all of them in one place included.
 TEST(MostPairs, IsNeverExceeded) {
-  RandomStream random(23, godiff::Purpose::PRIOR);
+  godiff::RandomStream random(23, godiff::Purpose::PRIOR);
   const double cutoff = 4.5;
   for (const System &s : {godiff_test::stepped_pt(), godiff_test::heptamer_pt()}) {
     const StructureGraphs graphs(s, cutoff, at::kDouble);

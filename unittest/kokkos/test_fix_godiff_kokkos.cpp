@@ -12,10 +12,13 @@
 
 #include <nlohmann/json.hpp>
 
+#include "core/network/device.hpp"
+
 using godiff::testing::continuation;
 using godiff::testing::Csv;
 using godiff::testing::expect_equal;
 using godiff::testing::fresh_folder;
+using godiff::testing::kokkos_args;
 using godiff::testing::lines_of;
 using godiff::testing::parse_csv;
 using godiff::testing::read_file;
@@ -32,11 +35,13 @@ constexpr double ROUNDING = 1e-10;
 // Once the network has learned from energies that differ by that, in double precision.
 constexpr double LEARNED = 1e-6;
 
+using Words = std::vector<std::string>;
+
 const std::string EAM = "pair_style eam\npair_coeff 1 1 Pt_u3.eam\n";
 
-RunOptions with_kokkos(int threads = 2, int nprocs = 1) {
+RunOptions with_kokkos(int threads = 2, int nprocs = 1, const Words &package = {}) {
   RunOptions options;
-  options.args = {"-k", "on", "t", std::to_string(threads), "-sf", "kk"};
+  options.args = kokkos_args(threads, package);
   options.nprocs = nprocs;
   return options;
 }
@@ -99,10 +104,8 @@ Audit audit(SmallSearch search, int nprocs = 1) {
       "plugin load " GODIFF_AUDIT_PLUGIN "\natom_style atomic\n" + search.before_read;
   search.after += "fix audit all audit\n";
   search.commands = "thermo 1000000\nrun 20\n";
-  RunOptions options = with_kokkos(1, nprocs);
-  options.args.insert(options.args.end(),
-                      {"-pk", "kokkos", "comm", "device", "sort", "device", "atom/map", "device"});
-  const RunResult run = search.run(options);
+  const RunResult run = search.run(
+      with_kokkos(1, nprocs, {"comm", "device", "sort", "device", "atom/map", "device"}));
   EXPECT_TRUE(run.ok()) << run.output;
   Audit found;
   for (const std::string &line : lines_of(run.log)) {
@@ -155,9 +158,7 @@ TEST(FixKokkos, SameSearchWithSortingOnTheHostAndWithIdMap) {
   SmallSearch search = jumps();
   const RunResult plain = search.run();
   search.before_read = "atom_modify map hash sort 3 1.0\n";
-  RunOptions options = with_kokkos();
-  options.args.insert(options.args.end(), {"-pk", "kokkos", "sort", "no"});
-  expect_near(plain, search.run(options), ROUNDING);
+  expect_near(plain, search.run(with_kokkos(2, 1, {"sort", "no"})), ROUNDING);
   expect_near(plain, search.run(with_kokkos()), ROUNDING);
 }
 
@@ -243,8 +244,7 @@ TEST(FixKokkos, EveryWayToSendAtoms) {
     search.before_read = triclinic ? "processors 1 2 1\n" : "processors 2 1 1\n";
     for (const char *way : {"no", "host", "device"}) {
       SCOPED_TRACE(std::string("comm ") + way + (triclinic ? ", triclinic" : ""));
-      RunOptions options = with_kokkos(1, 2);
-      options.args.insert(options.args.end(), {"-pk", "kokkos", "comm", way});
+      const RunOptions options = with_kokkos(1, 2, {"comm", way});
       expect_near(serial, search.run(options), ROUNDING);
       if (std::string(way) == "device")
         expect_near(serial, on_host(search).run(options), ROUNDING);
@@ -415,6 +415,11 @@ TEST(FixKokkos, Refusals) {
   search.commands = "run 6\n";
   search.words = "device cuda:99";
   expect_error(refusal(search.input()), "device cuda:99: ");
+  if (godiff::cuda_devices().count == 0) {
+    search.words = "device cuda";
+    expect_error(refusal(search.input()), "Fix godiff: device cuda: ");
+    expect_error(refusal(search.input()), "use device cpu");
+  }
   search.words = "";
   search.commands = "run 2\ncreate_atoms 1 single 1.0 1.0 6.0\nrun 4\n";
   expect_error(refusal(search.input()), "there are 21 atoms, 20 when the search began");

@@ -12,6 +12,7 @@
 
 #include <gtest/gtest.h>
 
+using godiff::testing::kokkos_args;
 using godiff::testing::lines_of;
 using godiff::testing::parse_thermo;
 using godiff::testing::run_lammps;
@@ -30,7 +31,7 @@ struct Variant {
 };
 
 const Variant PLAIN = {"plain", {}};
-const Variant KOKKOS = {"kokkos", {"-k", "on", "t", "2", "-sf", "kk"}};
+const Variant KOKKOS = {"kokkos", kokkos_args(2)};
 
 // Five candidates of one stage, then five from what was learned of them: step 8 is among these.
 SmallSearch search() {

@@ -11,57 +11,29 @@
 
 #include <gtest/gtest.h>
 
+#include "core/network/device.hpp"
+
 using godiff::testing::dump_rows;
+using godiff::testing::expect_golden;
 using godiff::testing::expect_near;
+using godiff::testing::kokkos_args;
+using godiff::testing::lines_of;
+using godiff::testing::MACE_DOUBLE;
+using godiff::testing::MACE_SINGLE;
+using godiff::testing::MaceDecomposition;
 using godiff::testing::MaceGolden;
 using godiff::testing::MaceRun;
-using godiff::testing::MaceStructure;
 using godiff::testing::MaceValues;
+using godiff::testing::RunOptions;
 using godiff::testing::RunResult;
 using godiff::testing::values_of;
 using godiff::testing::values_together;
 
 namespace {
 
-// Those of the tests of the plain style: sums in another order, of numbers of some 10 eV.
-constexpr double ENERGY = 1e-10, FORCE = 1e-9, VIRIAL = 1e-8;
-constexpr double SINGLE_ENERGY = 2e-6, SINGLE_FORCE = 2e-5, SINGLE_VIRIAL = 1e-4;
-
-using Words = std::vector<std::string>;
-
 // Puts a run onto KOKKOS.
-void use_kokkos(MaceRun &run, int threads = 2, const Words &package = {}) {
-  Words &args = run.options.args;
-  args = {"-k", "on", "t", std::to_string(threads), "-sf", "kk"};
-  if (package.empty())
-    return;
-  args.insert(args.end(), {"-pk", "kokkos"});
-  args.insert(args.end(), package.begin(), package.end());
-}
-
-// Along the periodic axes.
-MaceStructure repeated(const MaceStructure &s, int n) {
-  return s.repeated(s.periodic[0] ? n : 1, s.periodic[1] ? n : 1, s.periodic[2] ? n : 1);
-}
-
-MaceValues repeated(const MaceValues &one, int cells) {
-  MaceValues all = one;
-  all.energy *= cells;
-  for (double &component : all.virial)
-    component *= cells;
-  for (int cell = 1; cell < cells; ++cell) {
-    all.forces.insert(all.forces.end(), one.forces.begin(), one.forces.end());
-    all.atom_energies.insert(all.atom_energies.end(), one.atom_energies.begin(),
-                             one.atom_energies.end());
-  }
-  return all;
-}
-
-void expect_golden(const MaceValues &found, const MaceValues &expected, bool single) {
-  if (single)
-    expect_near(found, expected, SINGLE_ENERGY, SINGLE_FORCE, SINGLE_VIRIAL);
-  else
-    expect_near(found, expected, ENERGY, FORCE, VIRIAL);
+void use_kokkos(MaceRun &run, int threads = 2, const std::vector<std::string> &package = {}) {
+  run.options.args = kokkos_args(threads, package);
 }
 
 // Forces and all per-atom quantities of two runs.
@@ -95,7 +67,7 @@ TEST_P(KokkosModes, AllStructuresAreAsMaceTorchSays) {
   for (std::size_t k = 0; k < runs.size(); ++k) {
     const std::string name = golden.structures()[k];
     SCOPED_TRACE(name);
-    expect_golden(found[k], golden.values(name, "Default", "float64"), false);
+    expect_near(found[k], golden.values(name, "Default", "float64"), MACE_DOUBLE);
   }
 }
 
@@ -138,48 +110,30 @@ TEST(PairMaceKokkos, HeadsAndPrecisionsAreAsMaceTorchSays) {
   const std::vector<MaceValues> found = values_together(runs);
   for (std::size_t k = 0; k < runs.size(); ++k) {
     SCOPED_TRACE(runs[k].words);
-    expect_golden(found[k], expected[k], runs[k].words.find("single") != std::string::npos);
+    const bool single = runs[k].words.find("single") != std::string::npos;
+    expect_near(found[k], expected[k], single ? MACE_SINGLE : MACE_DOUBLE);
   }
 }
 
-// Slabs with a vacuum cut along z leave ranks without atoms, cells are smaller than the cutoff.
+// Slabs with a vacuum cut along z leave ranks without atoms, cells are smaller than the cutoff;
+// comm_style tiled needs a box longer than it.
 TEST(PairMaceKokkos, TwoRanksGiveTheValuesOfMaceTorch) {
-  struct Case {
-    const char *structure;
-    int repeats;  // along each axis: comm_style tiled needs a box longer than the cutoff
-    const char *before_read, *before;
-  };
-  const Case cases[] = {{"slab", 1, "", ""},
-                        {"slab", 1, "processors 1 1 *\n", ""},
-                        {"slab", 3, "comm_style tiled\n", "balance 1.0 rcb\n"},
-                        {"triclinic", 3, "comm_style tiled\n", "balance 1.0 rcb\n"},
-                        {"one_atom_cell", 1, "", ""},
-                        {"wire_x", 1, "processors * 1 1\n", ""},
-                        {"wire_z", 1, "processors * 1 1\n", ""},
-                        {"atom", 1, "", ""},
-                        {"apart", 1, "", ""}};
-  const MaceGolden golden("pt_two_layers");
-  for (const char *mode : {"message", "ghost"}) {
-    std::vector<MaceRun> runs;
-    for (const Case &c : cases) {
-      runs.emplace_back(golden, c.structure);
-      runs.back().words = std::string("check full mode ") + mode;
-      runs.back().structure = repeated(runs.back().structure, c.repeats);
-      runs.back().before_read = c.before_read;
-      runs.back().before = c.before;
-      runs.back().options.nprocs = 2;
-      use_kokkos(runs.back(), 1);
-    }
-    const std::vector<MaceValues> found = values_together(runs);
-    for (std::size_t k = 0; k < runs.size(); ++k) {
-      SCOPED_TRACE(std::string(mode) + " " + cases[k].structure + " " + cases[k].before_read);
-      const MaceRun one(golden, cases[k].structure);
-      const int cells = runs[k].structure.n_atoms() / one.structure.n_atoms();
-      expect_near(found[k],
-                  repeated(golden.values(cases[k].structure, "Default", "float64"), cells), ENERGY,
-                  FORCE, VIRIAL * cells);
-    }
-  }
+  const std::vector<MaceDecomposition> cases{
+      {"slab", 1, "", ""},
+      {"slab", 1, "processors 1 1 *\n", ""},
+      {"slab", 3, "comm_style tiled\n", "balance 1.0 rcb\n"},
+      {"triclinic", 3, "comm_style tiled\n", "balance 1.0 rcb\n"},
+      {"one_atom_cell", 1, "", ""},
+      {"wire_x", 1, "processors * 1 1\n", ""},
+      {"wire_z", 1, "processors * 1 1\n", ""},
+      {"atom", 1, "", ""},
+      {"apart", 1, "", ""}};
+  RunOptions options;
+  options.nprocs = 2;
+  options.args = kokkos_args(1);
+  for (const char *mode : {"message", "ghost"})
+    expect_golden(MaceGolden("pt_two_layers"), cases, std::string("check full mode ") + mode,
+                  options);
 }
 
 // One to three layers, with features of several widths, odd ones in single precision too.
@@ -198,7 +152,8 @@ TEST(PairMaceKokkos, OtherModelsOnTwoRanks) {
     const std::vector<MaceValues> found = values_together(runs);
     for (std::size_t k = 0; k < runs.size(); ++k) {
       SCOPED_TRACE(std::string(name) + " " + runs[k].words);
-      expect_golden(found[k], golden.values("slab", head, precision), golden.single_precision());
+      expect_near(found[k], golden.values("slab", head, precision),
+                  golden.single_precision() ? MACE_SINGLE : MACE_DOUBLE);
     }
   }
 }
@@ -206,6 +161,7 @@ TEST(PairMaceKokkos, OtherModelsOnTwoRanks) {
 // Whatever `package kokkos` says of communication and neighbor lists.
 TEST(PairMaceKokkos, EveryPackageOptionGivesTheSame) {
   const MaceGolden golden("pt_two_layers");
+  using Words = std::vector<std::string>;
   for (const Words &package : {Words{"comm", "no"}, Words{"comm", "host"}, Words{"comm", "device"},
                                Words{"neigh", "half", "newton", "on"},
                                Words{"neigh", "half", "newton", "on", "neigh/transpose", "on"}})
@@ -216,7 +172,7 @@ TEST(PairMaceKokkos, EveryPackageOptionGivesTheSame) {
       run.commands = "run 1";
       use_kokkos(run, 1, package);
       SCOPED_TRACE(package[0] + " " + package[1] + ", ranks " + std::to_string(nprocs));
-      expect_golden(values_of(run.run()), golden.values("slab", "Default", "float64"), false);
+      expect_near(values_of(run.run()), golden.values("slab", "Default", "float64"), MACE_DOUBLE);
     }
 }
 
@@ -237,7 +193,7 @@ TEST(PairMaceKokkos, HybridWithTypesOfOtherStyles) {
     kokkos.options.nprocs = nprocs;
     SCOPED_TRACE(nprocs);
     const RunResult one = run.run(), other = kokkos.run();
-    expect_near(values_of(other, 3), values_of(one, 3), 1e-9, 1e-8, 1e-7);
+    expect_near(values_of(other, 3), values_of(one, 3), {1e-9, 1e-8, 1e-7});
   }
 }
 
@@ -365,6 +321,42 @@ TEST(PairMaceKokkos, WhatCannotBeIsSaidInALine) {
   nsq.before = "neighbor 1.0 nsq\n";
   EXPECT_NE(nsq.run().error().find("mode ghost needs the command: neighbor 1 bin"),
             std::string::npos);
+}
+
+// The model has to be where KOKKOS computes, which is the CPU here.
+TEST(PairMaceKokkos, OtherDevicesThanThatOfKokkosAreRefused) {
+  const MaceGolden golden("pt_two_layers");
+  const godiff::CudaDevices cuda = godiff::cuda_devices();
+  for (const char *word : {"cuda", "cuda:0"})
+    for (const int nprocs : {1, 2}) {
+      SCOPED_TRACE(std::string(word) + ", ranks " + std::to_string(nprocs));
+      MaceRun run(golden, "slab");
+      use_kokkos(run, 1);
+      run.options.nprocs = nprocs;
+      run.words = std::string("device ") + word;
+      const RunResult result = run.run();
+      EXPECT_FALSE(result.ok());
+      EXPECT_FALSE(result.timed_out);
+      const std::string expected =
+          cuda.count > 0
+              ? "but KOKKOS computes on cpu: leave the word device out, or use pair_style "
+                "mace without the suffix kk"
+          : cuda.linked ? "LibTorch finds no CUDA device"
+                        : "GODIFF was built without CUDA: use device cpu";
+      EXPECT_NE(result.error().find(expected), std::string::npos) << result.output;
+      int errors = 0;
+      for (const std::string &line : lines_of(result.output))
+        errors += line.rfind("ERROR", 0) == 0;
+      EXPECT_EQ(errors, 1) << result.output;
+    }
+  for (const char *word : {"auto", "cpu"}) {
+    MaceRun run(golden, "slab");
+    use_kokkos(run);
+    run.words = std::string("device ") + word;
+    const RunResult result = run.run();
+    expect_near(values_of(result), golden.values("slab", "Default", "float64"), MACE_DOUBLE);
+    EXPECT_TRUE(result.contains("double precision on cpu")) << result.output;
+  }
 }
 
 // LibTorch has the threads of KOKKOS unless somebody says another number.

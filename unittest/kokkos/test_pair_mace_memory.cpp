@@ -39,6 +39,7 @@ TEST(PairMaceMemory, NeedsLammpsAsALibrary) {
 #include "testing/lammps_runner.hpp"
 
 using godiff::testing::fresh_folder;
+using godiff::testing::kokkos_args;
 using namespace LAMMPS_NS;
 
 namespace {
@@ -94,9 +95,9 @@ class Simulation {
 public:
   Simulation(const std::string &words, const char *commands) {
     const std::string log = (fresh_folder() / "log").string();
-    std::vector<std::string> args{"lmp", "-nocite", "-log", log,   "-screen", "none",
-                                  "-k",  "on",      "t",    "1",   "-sf",     "kk",
-                                  "-pk", "kokkos",  "comm", "host"};
+    std::vector<std::string> args{"lmp", "-nocite", "-log", log, "-screen", "none"};
+    const std::vector<std::string> kokkos = kokkos_args(1, {"comm", "host"});
+    args.insert(args.end(), kokkos.begin(), kokkos.end());
     std::vector<char *> argv;
     for (std::string &arg : args)
       argv.push_back(arg.data());

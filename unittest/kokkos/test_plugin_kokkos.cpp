@@ -11,6 +11,7 @@
 #include <gtest/gtest.h>
 
 using godiff::testing::fresh_folder;
+using godiff::testing::kokkos_args;
 using godiff::testing::run_lammps;
 using godiff::testing::RunOptions;
 using godiff::testing::RunResult;
@@ -55,14 +56,14 @@ TEST(PluginKokkos, LoadsWhereKokkosIsSwitchedOff) {
 
 TEST(PluginKokkos, LoadsWhereKokkosIsSwitchedOn) {
   RunOptions options;
-  options.args = {"-k", "on", "t", "2", "-sf", "kk"};
+  options.args = kokkos_args(2);
   expect_loaded(run_lammps(INPUT, options));
 }
 
 TEST(PluginKokkos, LoadsOnTwoRanks) {
   RunOptions options;
   options.nprocs = 2;
-  options.args = {"-k", "on", "t", "1", "-sf", "kk"};
+  options.args = kokkos_args(1);
   expect_loaded(run_lammps(INPUT, options));
 }
 

@@ -5,6 +5,7 @@
 
 #include <gtest/gtest.h>
 
+using godiff::testing::kokkos_args;
 using godiff::testing::RunOptions;
 using godiff::testing::RunResult;
 using godiff::testing::SmallSearch;
@@ -19,7 +20,7 @@ constexpr bool SANITIZED = false;
 
 RunResult run_with(const std::string &fault) {
   RunOptions options;
-  options.args = {"-k", "on", "t", "2", "-sf", "kk"};
+  options.args = kokkos_args(2);
   options.fault = fault;
   return SmallSearch().run(options);
 }

@@ -39,6 +39,11 @@ private:
 /// Whether LAMMPS has the package KOKKOS and it computes on the host.
 bool kokkos_on_the_host();
 
+/// Skips a test of styles of KOKKOS where there are none, or where main memory is not that of its device.
+#define SKIP_WITHOUT_KOKKOS_ON_THE_HOST()       \
+  if (!::godiff::testing::kokkos_on_the_host()) \
+  GTEST_SKIP() << "this LAMMPS has no package KOKKOS that computes on the host"
+
 /// Makes a fresh folder the working folder until the end of its life, and puts `data` into data.slab.
 class WorkingFolder {
 public:

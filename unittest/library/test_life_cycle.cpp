@@ -2,6 +2,7 @@
 // Many searches in one process: they leave nothing behind, do not see each other, and can be thrown
 // away at any moment, also after an error that the program has caught.
 #include "library/instance.hpp"
+#include "library/search_files.hpp"
 
 #include <cstdio>
 #include <functional>
@@ -11,8 +12,11 @@
 
 #include <gtest/gtest.h>
 
-#include "testing/small_search.hpp"
-
+using godiff::testing::Contents;
+using godiff::testing::contents;
+using godiff::testing::contents_alone;
+using godiff::testing::definition;
+using godiff::testing::expect_same_files;
 using godiff::testing::Instance;
 using godiff::testing::parse_csv;
 using godiff::testing::read_file;
@@ -25,42 +29,6 @@ namespace {
 // A training that does not end by itself.
 const char *const ENDLESS = "confine above 1.0 4.0 buffer 4 train 100000000 2 network 4.0 16 1 8 "
                             "sample em 5 0.01";
-
-// The lines of a search up to and without its run commands.
-std::string definition(SmallSearch search) {
-  search.commands.clear();
-  return search.input();
-}
-
-using Contents = std::vector<std::string>;
-
-const Contents ENDINGS = {".csv", ".xyz", ".best", ".ckpt"};
-
-// Files of the search PREFIX in the working folder, in the order of ENDINGS.
-Contents contents(const std::string &prefix = "godiff.s") {
-  Contents all;
-  for (const std::string &ending : ENDINGS)
-    all.push_back(read_file(prefix + ending));
-  return all;
-}
-
-// Files of the search in a process of its own.
-Contents contents_alone(const SmallSearch &search) {
-  const auto run = search.run();
-  EXPECT_TRUE(run.ok()) << run.output;
-  Contents all;
-  for (const std::string &ending : ENDINGS)
-    all.push_back(run.file("godiff.s" + ending));
-  return all;
-}
-
-// All but the checkpoint, which holds times as well.
-void expect_same_files(const Contents &found, const Contents &expected) {
-  for (std::size_t k = 0; k < ENDINGS.size(); ++k) {
-    EXPECT_FALSE(found[k].empty()) << ENDINGS[k];
-    EXPECT_TRUE(ENDINGS[k] == ".ckpt" || found[k] == expected[k]) << ENDINGS[k] << " differs";
-  }
-}
 
 // The memory of the process after the 50th search, which `once` makes, is that after the 10th. A lost
 // search costs 350 kB, 40 of them 14 MB, and a refused one 1 kB; the C library keeps some freed pages more

@@ -14,7 +14,7 @@
 #include "testing/mace_run.hpp"
 
 using godiff::testing::Instance;
-using godiff::testing::kokkos_on_the_host;
+using godiff::testing::kokkos_args;
 using godiff::testing::MaceGolden;
 using godiff::testing::MaceRun;
 using godiff::testing::MaceStructure;
@@ -23,12 +23,7 @@ using godiff::testing::WorkingFolder;
 
 namespace {
 
-// The arrays of the tests are on the host: they are on the device as well where KOKKOS computes there.
-#define SKIP_WITHOUT_KOKKOS_ON_THE_HOST() \
-  if (!kokkos_on_the_host())              \
-  GTEST_SKIP() << "this LAMMPS has no package KOKKOS that computes on the host"
-
-const std::vector<std::string> KOKKOS{"-k", "on", "t", "2", "-sf", "kk"};
+const std::vector<std::string> KOKKOS = kokkos_args(2);
 
 std::string definition(const MaceRun &run) {
   return "units metal\nboundary p p f\nread_data data.slab\n" + run.pair_commands() + "run 0\n";
@@ -104,6 +99,24 @@ TEST(PairMaceKokkosLibrary, OnlyTheStyleOfKokkosComputesOnTheDevice) {
   EXPECT_NE(service_of(lammps)->compute_device, nullptr);
   EXPECT_EQ(service_of(lammps)->caps & GODIFF_BATCH_CAN_DEVICE, 4u);
   EXPECT_EQ(service_of(lammps)->size, sizeof(godiff_batch_v1));
+}
+
+// A model that need not be where KOKKOS computes is not given arrays of there.
+TEST(PairMaceKokkosLibrary, ThePlainStyleUnderKokkosOffersTheHostAlone) {
+  SKIP_WITHOUT_KOKKOS_ON_THE_HOST();
+  const MaceGolden golden("pt_two_layers");
+  const MaceRun run(golden, "slab");
+  const WorkingFolder folder(run.data());
+  Instance lammps("host", KOKKOS);
+  lammps.run("suffix off\n" + definition(run));
+  godiff_batch_v1 *const service = service_of(lammps);
+  ASSERT_NE(service, nullptr);
+  EXPECT_EQ(service->caps & GODIFF_BATCH_CAN_DEVICE, 0u);
+  EXPECT_EQ(service->compute_device, nullptr);
+  Batch batch;
+  batch.add(golden.structure("triclinic"));
+  ASSERT_EQ(batch.run(service, false), GODIFF_BATCH_OK) << service->last_error(service->self);
+  EXPECT_NEAR(batch.energy[0], golden.values("triclinic", "Default", "float64").energy, 1e-9);
 }
 
 TEST(PairMaceKokkosLibrary, CallsOnTheDeviceAreThoseOnTheHost) {

@@ -4,91 +4,53 @@
 
 #include <algorithm>
 #include <cmath>
+#include <string>
 #include <tuple>
+#include <vector>
 
 #include <gtest/gtest.h>
 
+using godiff::testing::expect_golden;
 using godiff::testing::expect_near;
+using godiff::testing::MACE_DOUBLE;
+using godiff::testing::MACE_SINGLE;
+using godiff::testing::MaceDecomposition;
 using godiff::testing::MaceGolden;
 using godiff::testing::MaceRun;
-using godiff::testing::MaceStructure;
 using godiff::testing::MaceValues;
+using godiff::testing::RunOptions;
 using godiff::testing::RunResult;
 using godiff::testing::values_of;
 using godiff::testing::values_together;
 
 namespace {
 
-// Sums in another order, of numbers of some 10 eV in double precision.
-constexpr double ENERGY = 1e-10, FORCE = 1e-9, VIRIAL = 1e-8;
-// The same in single precision.
-constexpr double SINGLE_ENERGY = 2e-6, SINGLE_FORCE = 2e-5, SINGLE_VIRIAL = 1e-4;
-
-struct Case {
-  const char *structure;
-  int repeats;  // along each axis: comm_style tiled needs a box longer than the cutoff
-  const char *before_read;
-  const char *before;
-};
-
-// Slabs with a vacuum cut along z leave ranks without atoms, cells are smaller than the cutoff.
-const Case CASES[] = {{"slab", 1, "", ""},
-                      {"slab", 1, "processors 1 1 *\n", ""},
-                      {"slab", 3, "comm_style tiled\n", "balance 1.0 rcb\n"},
-                      {"triclinic", 1, "", ""},
-                      {"triclinic", 3, "comm_style tiled\n", "balance 1.0 rcb\n"},
-                      {"one_atom_cell", 1, "", ""},
-                      {"two_atom_cell", 1, "processors 1 1 *\n", ""},
-                      {"wire_x", 1, "processors * 1 1\n", ""},
-                      {"wire_z", 1, "processors * 1 1\n", ""},
-                      {"cluster", 1, "", ""},
-                      {"atom", 1, "", ""},
-                      {"apart", 1, "", ""}};
-
-// Along the periodic axes.
-MaceStructure repeated(const MaceStructure &s, int n) {
-  return s.repeated(s.periodic[0] ? n : 1, s.periodic[1] ? n : 1, s.periodic[2] ? n : 1);
-}
-
-MaceValues repeated(const MaceValues &one, int cells) {
-  MaceValues all = one;
-  all.energy *= cells;
-  for (double &component : all.virial)
-    component *= cells;
-  for (int cell = 1; cell < cells; ++cell) {
-    all.forces.insert(all.forces.end(), one.forces.begin(), one.forces.end());
-    all.atom_energies.insert(all.atom_energies.end(), one.atom_energies.begin(),
-                             one.atom_energies.end());
-  }
-  return all;
-}
+// Slabs with a vacuum cut along z leave ranks without atoms, cells are smaller than the cutoff;
+// comm_style tiled needs a box longer than it.
+const std::vector<MaceDecomposition> CASES{
+    {"slab", 1, "", ""},
+    {"slab", 1, "processors 1 1 *\n", ""},
+    {"slab", 3, "comm_style tiled\n", "balance 1.0 rcb\n"},
+    {"triclinic", 1, "", ""},
+    {"triclinic", 3, "comm_style tiled\n", "balance 1.0 rcb\n"},
+    {"one_atom_cell", 1, "", ""},
+    {"two_atom_cell", 1, "processors 1 1 *\n", ""},
+    {"wire_x", 1, "processors * 1 1\n", ""},
+    {"wire_z", 1, "processors * 1 1\n", ""},
+    {"cluster", 1, "", ""},
+    {"atom", 1, "", ""},
+    {"apart", 1, "", ""}};
 
 class Ranks : public ::testing::TestWithParam<int> {};
 
 }  // namespace
 
 TEST_P(Ranks, GiveTheValuesOfMaceTorch) {
-  const MaceGolden golden("pt_two_layers");
-  for (const char *mode : {"message", "ghost"}) {
-    std::vector<MaceRun> runs;
-    for (const Case &c : CASES) {
-      runs.emplace_back(golden, c.structure);
-      runs.back().words = std::string("check full mode ") + mode;
-      runs.back().structure = repeated(runs.back().structure, c.repeats);
-      runs.back().before_read = c.before_read;
-      runs.back().before = c.before;
-      runs.back().options.nprocs = GetParam();
-    }
-    const std::vector<MaceValues> found = values_together(runs);
-    for (std::size_t k = 0; k < runs.size(); ++k) {
-      SCOPED_TRACE(std::string(mode) + " " + CASES[k].structure + " " + CASES[k].before_read);
-      const MaceRun one(golden, CASES[k].structure);
-      const int cells = runs[k].structure.n_atoms() / one.structure.n_atoms();
-      expect_near(found[k],
-                  repeated(golden.values(CASES[k].structure, "Default", "float64"), cells), ENERGY,
-                  FORCE, VIRIAL * cells);
-    }
-  }
+  RunOptions options;
+  options.nprocs = GetParam();
+  for (const char *mode : {"message", "ghost"})
+    expect_golden(MaceGolden("pt_two_layers"), CASES, std::string("check full mode ") + mode,
+                  options);
 }
 
 INSTANTIATE_TEST_SUITE_P(PairMace, Ranks, ::testing::Values(2, 3, 4));
@@ -109,10 +71,8 @@ TEST(PairMaceRanks, SinglePrecisionAndHeads) {
   const std::vector<MaceValues> found = values_together(runs);
   for (std::size_t k = 0; k < runs.size(); ++k) {
     SCOPED_TRACE(runs[k].words);
-    if (runs[k].words.find("single") != std::string::npos)
-      expect_near(found[k], expected[k], SINGLE_ENERGY, SINGLE_FORCE, SINGLE_VIRIAL);
-    else
-      expect_near(found[k], expected[k], ENERGY, FORCE, VIRIAL);
+    const bool single = runs[k].words.find("single") != std::string::npos;
+    expect_near(found[k], expected[k], single ? MACE_SINGLE : MACE_DOUBLE);
   }
 }
 
@@ -134,10 +94,7 @@ TEST(PairMaceRanks, OtherModels) {
     const std::vector<MaceValues> found = values_together(runs);
     for (std::size_t k = 0; k < runs.size(); ++k) {
       SCOPED_TRACE(std::string(name) + " " + runs[k].words);
-      if (golden.single_precision())
-        expect_near(found[k], expected[k], SINGLE_ENERGY, SINGLE_FORCE, SINGLE_VIRIAL);
-      else
-        expect_near(found[k], expected[k], ENERGY, FORCE, VIRIAL);
+      expect_near(found[k], expected[k], golden.single_precision() ? MACE_SINGLE : MACE_DOUBLE);
     }
   }
 }
@@ -150,7 +107,7 @@ TEST(PairMaceRanks, ModelsOfUnknownParts) {
   const MaceValues one = values_of(run.run());
   run.options.nprocs = 2;
   RunResult result = run.run();
-  expect_near(values_of(result), one, ENERGY, FORCE, VIRIAL);
+  expect_near(values_of(result), one, MACE_DOUBLE);
   EXPECT_TRUE(result.contains("MACE mode ghost (mode message is not possible: ")) << result.output;
   run.words += " mode message";
   result = run.run();
@@ -209,7 +166,7 @@ TEST(PairMaceRanks, AtomsThatCrossRanks) {
     const bool tiled = std::string(grid).find("tiled") != std::string::npos;
     const Trajectory many = hot_run(nprocs, mode, grid, tiled ? "balance 1.0 rcb\n" : "");
     ASSERT_EQ(many.potential.size(), one.potential.size());
-    EXPECT_NEAR(many.potential[0], one.potential[0], ENERGY * 64);
+    EXPECT_NEAR(many.potential[0], one.potential[0], MACE_DOUBLE.energy * 64);
     for (std::size_t k = 1; k < one.potential.size(); ++k)
       EXPECT_NEAR(many.potential[k], one.potential[k], 1e-7);
     for (std::size_t k = 0; k < one.last.forces.size(); ++k)
@@ -231,7 +188,7 @@ TEST(PairMaceRanks, Partitions) {
                         "thermo_style custom step pe\nthermo_modify format float %.17g\n"
                         "dump d all custom 1 ${name}.dump id type x y z fx fy fz\n"
                         "dump_modify d sort id format float %.17g\nrun 0\n";
-    godiff::testing::RunOptions options;
+    RunOptions options;
     options.nprocs = std::string(layout) == "2x1" ? 2 : 4;
     options.args = {"-partition", layout};
     for (const std::string &name : names)
@@ -242,12 +199,12 @@ TEST(PairMaceRanks, Partitions) {
       const MaceValues expected = golden.values(names[world], "Default", "float64");
       const auto tables =
           godiff::testing::parse_thermo(result.file("log.lammps." + std::to_string(world)));
-      EXPECT_NEAR(tables.at(0).last("PotEng"), expected.energy, 14 * ENERGY);
+      EXPECT_NEAR(tables.at(0).last("PotEng"), expected.energy, 14 * MACE_DOUBLE.energy);
       const auto rows = godiff::testing::dump_rows(result.file(names[world] + ".dump"), 0);
       ASSERT_EQ(3 * rows.size(), expected.forces.size());
       for (std::size_t i = 0; i < rows.size(); ++i)
         for (int k = 0; k < 3; ++k)
-          EXPECT_NEAR(rows[i][5 + k], expected.forces[3 * i + k], FORCE);
+          EXPECT_NEAR(rows[i][5 + k], expected.forces[3 * i + k], MACE_DOUBLE.force);
     }
   }
 }

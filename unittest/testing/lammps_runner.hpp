@@ -18,8 +18,8 @@ struct RunOptions {
   std::vector<std::string> args;             ///< more words for lmp, e.g. {"-partition", "2x1"}
   std::map<std::string, std::string> files;  ///< further files to write: name -> contents
   std::filesystem::path folder;              ///< working folder; empty = a fresh one for this run
-  double timeout = 120.0;                    ///< seconds until the run is killed
-  std::map<std::string, std::string> env;    ///< further environment variables
+  double timeout = 120.0;  ///< seconds until the run is killed; with sanitizers five times as many
+  std::map<std::string, std::string> env;  ///< further environment variables
   /// PHASE:RANK:KIND[:N], see testing/faults.hpp: runs the plugin variant that fails there.
   std::string fault;
   /// Asked about every 10 ms; the run is killed (SIGKILL) as soon as it returns true.
@@ -66,6 +66,9 @@ std::string mpirun_path();
 
 /// Runs an input text with build/lmp and waits for it. The input is kept as in.test in the folder.
 RunResult run_lammps(const std::string &input, const RunOptions &options = {});
+
+/// Words for lmp that switch KOKKOS on and choose its styles, with more words for `package kokkos` if any.
+std::vector<std::string> kokkos_args(int threads = 2, const std::vector<std::string> &package = {});
 
 /// A new empty folder below the build tree, named after the running test; it stays after the test
 /// and is emptied when the same test runs again.

@@ -64,6 +64,10 @@ MaceStructure MaceStructure::repeated(int na, int nb, int nc) const {
   return all;
 }
 
+MaceStructure MaceStructure::repeated(int n) const {
+  return repeated(periodic[0] ? n : 1, periodic[1] ? n : 1, periodic[2] ? n : 1);
+}
+
 MaceStructure MaceStructure::strained(const std::array<std::array<double, 3>, 3> &strain) const {
   MaceStructure all = *this;
   const auto apply = [&](double *v) {
@@ -76,6 +80,18 @@ MaceStructure MaceStructure::strained(const std::array<std::array<double, 3>, 3>
     apply(&all.cell[3 * row]);
   for (int atom = 0; atom < n_atoms(); ++atom)
     apply(&all.positions[3 * atom]);
+  return all;
+}
+
+MaceValues MaceValues::repeated(int cells) const {
+  MaceValues all = *this;
+  all.energy *= cells;
+  for (double &component : all.virial)
+    component *= cells;
+  for (int cell = 1; cell < cells; ++cell) {
+    all.forces.insert(all.forces.end(), forces.begin(), forces.end());
+    all.atom_energies.insert(all.atom_energies.end(), atom_energies.begin(), atom_energies.end());
+  }
   return all;
 }
 
@@ -270,18 +286,40 @@ std::vector<MaceValues> values_together(std::vector<MaceRun> runs) {
   return values;
 }
 
-void expect_near(const MaceValues &found, const MaceValues &expected, double energy_per_atom,
-                 double force, double virial) {
+void expect_near(const MaceValues &found, const MaceValues &expected,
+                 const MaceTolerance &tolerance) {
   ASSERT_EQ(found.forces.size(), expected.forces.size());
   const double n = std::max<double>(1.0, static_cast<double>(expected.atom_energies.size()));
-  EXPECT_NEAR(found.energy, expected.energy, energy_per_atom * n);
+  EXPECT_NEAR(found.energy, expected.energy, tolerance.energy * n);
   for (std::size_t k = 0; k < expected.forces.size(); ++k)
-    EXPECT_NEAR(found.forces[k], expected.forces[k], force) << "force component " << k;
+    EXPECT_NEAR(found.forces[k], expected.forces[k], tolerance.force) << "force component " << k;
   for (std::size_t i = 0; i < expected.atom_energies.size(); ++i)
-    EXPECT_NEAR(found.atom_energies[i], expected.atom_energies[i], 10.0 * energy_per_atom)
+    EXPECT_NEAR(found.atom_energies[i], expected.atom_energies[i], 10.0 * tolerance.energy)
         << "atom " << i + 1;
   for (int k = 0; k < 6; ++k)
-    EXPECT_NEAR(found.virial[k], expected.virial[k], virial) << "virial component " << k;
+    EXPECT_NEAR(found.virial[k], expected.virial[k], tolerance.virial) << "virial component " << k;
+}
+
+void expect_golden(const MaceGolden &golden, const std::vector<MaceDecomposition> &cases,
+                   const std::string &words, const RunOptions &options) {
+  std::vector<MaceRun> runs;
+  for (const MaceDecomposition &c : cases) {
+    runs.emplace_back(golden, c.structure);
+    runs.back().words = words;
+    runs.back().structure = runs.back().structure.repeated(c.repeats);
+    runs.back().before_read = c.before_read;
+    runs.back().before = c.before;
+    runs.back().options = options;
+  }
+  const std::vector<MaceValues> found = values_together(runs);
+  for (std::size_t k = 0; k < runs.size(); ++k) {
+    SCOPED_TRACE(words + " " + cases[k].structure + " " + cases[k].before_read);
+    const int cells = runs[k].structure.n_atoms() / golden.structure(cases[k].structure).n_atoms();
+    MaceTolerance tolerance = MACE_DOUBLE;
+    tolerance.virial *= cells;
+    expect_near(found[k], golden.values(cases[k].structure, "Default", "float64").repeated(cells),
+                tolerance);
+  }
 }
 
 }  // namespace godiff::testing

@@ -22,6 +22,8 @@ struct MaceStructure {
   int n_atoms() const { return static_cast<int>(types.size()); }
   /// Repeats it along its axes.
   MaceStructure repeated(int na, int nb, int nc) const;
+  /// Repeats it n times along each periodic axis.
+  MaceStructure repeated(int n) const;
   /// With the cell and the atoms strained by (1 + strain), lower triangle only.
   MaceStructure strained(const std::array<std::array<double, 3>, 3> &strain) const;
 };
@@ -32,7 +34,21 @@ struct MaceValues {
   std::vector<double> forces;         ///< [3N]
   std::vector<double> atom_energies;  ///< [N]
   std::array<double, 6> virial{};     ///< xx yy zz xy xz yz, -dE/dstrain
+
+  /// Those of as many cells side by side.
+  MaceValues repeated(int cells) const;
 };
+
+/// How far values may be apart: eV, Angstrom.
+struct MaceTolerance {
+  double energy;  ///< per atom
+  double force, virial;
+};
+
+/// Sums in another order, of numbers of some 10 eV in double precision.
+constexpr MaceTolerance MACE_DOUBLE{1e-10, 1e-9, 1e-8};
+/// The same in single precision.
+constexpr MaceTolerance MACE_SINGLE{2e-6, 2e-5, 1e-4};
 
 /// Golden values of unittest/mace/NAME.json.
 class MaceGolden {
@@ -94,8 +110,20 @@ std::vector<MaceValues> values_together(std::vector<MaceRun> runs);
 /// Rows of a dump at a step, by atom ID; fails the test when there is no such step.
 std::vector<std::vector<double>> dump_rows(const std::string &dump, long step);
 
-/// EXPECT_NEAR for all values.
-void expect_near(const MaceValues &found, const MaceValues &expected, double energy_per_atom,
-                 double force, double virial);
+/// EXPECT_NEAR for all values; an atom has ten times the tolerance of the mean one.
+void expect_near(const MaceValues &found, const MaceValues &expected,
+                 const MaceTolerance &tolerance);
+
+/// A structure and how it is dealt to ranks.
+struct MaceDecomposition {
+  const char *structure;
+  int repeats;  ///< along each periodic axis
+  const char *before_read, *before;
+};
+
+/// Runs the structures of a model with golden values in double precision, all with the same words and
+/// options, and expects those values.
+void expect_golden(const MaceGolden &golden, const std::vector<MaceDecomposition> &cases,
+                   const std::string &words, const RunOptions &options);
 
 }  // namespace godiff::testing

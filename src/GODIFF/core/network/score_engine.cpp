@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <functional>
 #include <optional>
+#include <stdexcept>
 #include <string>
 #include <utility>
 #include <vector>
@@ -564,7 +565,11 @@ std::shared_ptr<ScoreEngine::DeviceBatch> ScoreEngine::device_batch(std::int64_t
 }
 
 void ScoreEngine::check(const DeviceBatch &batch) {
-  batch.builder->check();
+  try {
+    batch.builder->check();
+  } catch (const std::runtime_error &e) {
+    throw Error(e.what());
+  }
 }
 
 at::Tensor ScoreEngine::score(DeviceBatch &batch, const at::Tensor &positions,
