@@ -167,6 +167,23 @@ void MaceRowsKokkos<DeviceType>::collect(Real *nodes, int width) {
   seconds_ += platform::walltime() - begin;
 }
 
+// Not in the header: spread() and collect() exist in this file alone.
+template <class DeviceType> void MaceRowsKokkos<DeviceType>::to_ghosts(float *rows, int width) {
+  spread(rows, width);
+}
+
+template <class DeviceType> void MaceRowsKokkos<DeviceType>::to_ghosts(double *rows, int width) {
+  spread(rows, width);
+}
+
+template <class DeviceType> void MaceRowsKokkos<DeviceType>::to_owners(float *rows, int width) {
+  collect(rows, width);
+}
+
+template <class DeviceType> void MaceRowsKokkos<DeviceType>::to_owners(double *rows, int width) {
+  collect(rows, width);
+}
+
 template <class DeviceType>
 int MaceRowsKokkos<DeviceType>::pack_forward(int n, const DAT::tdual_int_1d &list,
                                              DAT::tdual_double_1d &buffer) const {

@@ -28,10 +28,10 @@ public:
   void set_edges(const MaceEdgesKokkos<DeviceType> &edges, int n_atoms);
 
   bool on_device() const override { return true; }
-  void to_ghosts(float *rows, int width) override { spread(rows, width); }
-  void to_ghosts(double *rows, int width) override { spread(rows, width); }
-  void to_owners(float *rows, int width) override { collect(rows, width); }
-  void to_owners(double *rows, int width) override { collect(rows, width); }
+  void to_ghosts(float *rows, int width) override;
+  void to_ghosts(double *rows, int width) override;
+  void to_owners(float *rows, int width) override;
+  void to_owners(double *rows, int width) override;
 
   // What the functions of the same name of the pair style do, on the device ...
   int pack_forward(int n, const DAT::tdual_int_1d &list, DAT::tdual_double_1d &buffer) const;

@@ -145,6 +145,20 @@ TEST(FixKokkos, SameSearchOfManyAtoms) {
   expect_one_search(search, LEARNED);
 }
 
+// With the functors of Kokkos training and sampling stay on its device, here the CPU; guidance is the host's.
+TEST(FixKokkos, SameSearchWithStagesOnTheDevice) {
+  for (const std::string &guide : {"", " guide 0.05"}) {
+    SmallSearch search;
+    search.stages = 3;
+    search.mobile = 3;
+    search.words += " precision double" + guide;
+    search.commands = "run 9\n";
+    RunOptions options = with_kokkos();
+    options.env["GODIFF_KERNELS"] = "kokkos";
+    expect_near(search.run(), search.run(options), LEARNED);
+  }
+}
+
 TEST(FixKokkos, SameSearchTriclinicAndPeriodic) {
   for (const char *boundary : {"p p f", "p p p"}) {
     SmallSearch search = jumps();
