@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // main() of the tests that have LAMMPS in their own process: MPI lasts as long as the process, and
-// LAMMPS finds the plugin.
+// LAMMPS finds the plugin and the files of potentials, as with the launcher.
 #include <cstdlib>
 
 #include <gtest/gtest.h>
@@ -31,5 +31,6 @@ int main(int argc, char **argv) {
   ::testing::InitGoogleTest(&argc, argv);
   ::testing::AddGlobalTestEnvironment(new Mpi);
   setenv("LAMMPS_PLUGIN_PATH", GODIFF_PLUGIN_FOLDER, 1);
+  setenv("LAMMPS_POTENTIALS", GODIFF_POTENTIALS, 1);
   return RUN_ALL_TESTS();
 }
