@@ -80,18 +80,28 @@ Outcome plain(const Twins &twins, const godiff::reference::ScoreNetwork &network
   return out;
 }
 
+// The loss of the engine, by a device batch if there is one; `gradient`: it leaves its gradient as well.
+at::Tensor loss_of(Twins &twins, const at::Tensor &x, const LeastSquares &target, Loss loss,
+                   DeviceBatch *batch, bool gradient) {
+  godiff::ScoreEngine &engine = twins.engine;
+  if (loss == Loss::SCORE) {
+    const at::Tensor t = spread_times(x.size(0));
+    if (batch)
+      return gradient ? engine.score_gradient(*batch, x, t, target)
+                      : engine.score_loss(*batch, x, t, target);
+    return gradient ? engine.score_gradient(x, t, target) : engine.score_loss(x, t, target);
+  }
+  if (batch)
+    return gradient ? engine.force_gradient(*batch, x, target)
+                    : engine.force_loss(*batch, x, target);
+  return gradient ? engine.force_gradient(x, target) : engine.force_loss(x, target);
+}
+
 Outcome fast(Twins &twins, const at::Tensor &x, const LeastSquares &target, Loss loss,
              DeviceBatch *batch = nullptr) {
   // What was there before must not count.
   twins.network.parameters().flat_gradient().fill_(NAN);
-  const at::Tensor t = spread_times(x.size(0));
-  at::Tensor value;
-  if (batch)
-    value = loss == Loss::SCORE ? twins.engine.score_gradient(*batch, x, t, target)
-                                : twins.engine.force_gradient(*batch, x, target);
-  else
-    value = loss == Loss::SCORE ? twins.engine.score_gradient(x, t, target)
-                                : twins.engine.force_gradient(x, target);
+  const at::Tensor value = loss_of(twins, x, target, loss, batch, true);
   EXPECT_EQ(value.dim(), 0);
   EXPECT_EQ(value.scalar_type(), at::kDouble);
   Outcome out{value.item<double>(), {}};
@@ -125,14 +135,7 @@ protected:
           gradient.abs().max().item<double>() == 0.0 ? 0.0 : rounding_limit(dtype(), rounding);
       EXPECT_LE(deviation(value.gradients.at(name), gradient), limit) << name;
     }
-    const at::Tensor t = spread_times(x.size(0));
-    at::Tensor alone;
-    if (batch)
-      alone = loss == Loss::SCORE ? twins.engine.score_loss(*batch, x, t, target)
-                                  : twins.engine.force_loss(*batch, x, target);
-    else
-      alone = loss == Loss::SCORE ? twins.engine.score_loss(x, t, target)
-                                  : twins.engine.force_loss(x, target);
+    const at::Tensor alone = loss_of(twins, x, target, loss, batch, false);
     EXPECT_NEAR(alone.item<double>() / expected.value, 1.0, rounding_limit(dtype(), rounding));
   }
 

@@ -49,7 +49,19 @@ Sampler::Sampler(const System &system, const Settings &settings) :
     system_(system),
     settings_(settings),
     schedule_(make_schedule(settings)),
-    times_(reverse_times(settings.sample_steps, settings.sample_eps)) {}
+    times_(reverse_times(settings.sample_steps, settings.sample_eps)) {
+  const double dt = times_[0] - times_[1];
+  std::vector<double> drift, sigma;
+  for (const double t : times_) {
+    const double g2 = schedule_.g2(t);
+    const double scale =
+        settings_.score_scale == ScoreScale::RESCALED ? schedule_.std(t) : 1.0;  // section 5
+    drift.push_back(dt * g2 * scale);
+    sigma.push_back(std::sqrt(dt * g2));
+  }
+  drift_ = at::tensor(drift, at::kDouble);
+  sigma_ = at::tensor(sigma, at::kDouble);
+}
 
 at::Tensor Sampler::prior(const SampleRequest &request) const {
   at::Tensor x = at::empty({request.count, system_.n_mobile, 3}, at::kDouble);
@@ -76,22 +88,12 @@ at::Tensor Sampler::finite(const at::Tensor &score) {
 }
 
 ReverseChain Sampler::chain(const SampleRequest &request, c10::Device device) const {
-  const auto steps = static_cast<std::int64_t>(times_.size());
-  const double dt = times_[0] - times_[1];
-  at::Tensor drift = at::empty({steps}, at::kDouble), sigma = at::empty({steps}, at::kDouble);
-  for (std::int64_t i = 0; i < steps; ++i) {
-    const double t = times_[i], g2 = schedule_.g2(t);
-    const double scale =
-        settings_.score_scale == ScoreScale::RESCALED ? schedule_.std(t) : 1.0;  // section 5
-    drift.data_ptr<double>()[i] = dt * g2 * scale;
-    sigma.data_ptr<double>()[i] = std::sqrt(dt * g2);
-  }
   return {stream_key(settings_.seed, Purpose::REVERSE_NOISE, request.stage),
           static_cast<std::uint32_t>(request.first),
           {system_.z_lo, system_.z_hi},
           system_.cell.math(),
-          drift.to(device),
-          sigma.to(device)};
+          drift_.to(device),
+          sigma_.to(device)};
 }
 
 at::Tensor Sampler::step(const SampleRequest &request, const at::Tensor &x, const at::Tensor &score,
@@ -118,10 +120,9 @@ at::Tensor Sampler::reverse_on_device(const SampleRequest &request, c10::Device 
     wrap_positions(numbers.cell, x);
     i.add_(1);
   });
-  for (std::int64_t done = 0; done < steps;) {
+  for (std::int64_t done = 1; done <= steps; ++done) {
     step.run();
     calls_ += request.count;
-    ++done;
     if (tick && !tick(done, steps))
       return {};
   }

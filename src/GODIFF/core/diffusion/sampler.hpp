@@ -70,6 +70,7 @@ private:
   Settings settings_;
   Schedule schedule_;
   std::vector<double> times_;
+  at::Tensor drift_, sigma_;  // of the steps, see ReverseChain; on the CPU
   std::int64_t non_finite_ = 0;
   std::int64_t calls_ = 0;
 };

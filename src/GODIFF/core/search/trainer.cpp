@@ -195,7 +195,7 @@ std::unique_ptr<Trainer::OnDevice> Trainer::on_device(const Course &course) {
   auto there = std::make_unique<OnDevice>();
   const auto add = [&](std::map<std::int64_t, std::shared_ptr<ScoreEngine::DeviceBatch>> &batches,
                        std::int64_t count) {
-    if (count > 0)
+    if (count > 0 && batches.count(count) == 0)
       batches[count] = engine_.device_batch(count, course.lesson.z_low, course.lesson.z_high);
     return count == 0 || batches[count];
   };
